@@ -1,0 +1,1 @@
+"""The HTTP side: services, couriers, merchants, operators."""

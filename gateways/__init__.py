@@ -1,0 +1,1 @@
+"""HTTP adapters to couriers, payment providers and insurers."""

@@ -1,0 +1,1 @@
+"""The outside world, for the demo and the tests; shares no code with the product."""

@@ -1,0 +1,1 @@
+"""What `make` and the checks need; no part of the product."""
