@@ -1,0 +1,447 @@
+"""What workflows and activities say to each other: one frozen model an argument and a result.
+
+These models live in histories for months: new fields are optional, none is removed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from backhaul.facts import BookRef, Frozen, Inspection, Liable, LineFinding, Method, Text
+from backhaul.ledger import CaseRef
+from backhaul.messages import DoorstepFinding, OpenReturn, PickupReport, ProvideWaybill, TrackingReport
+from backhaul.money import Money
+from backhaul.policy.terms import Terms
+
+# ---- the case's own steps: one transaction in our database each ----------------------------------------------------
+
+
+class JudgeCase(Frozen):
+    """Read the facts once and judge. Keyed by case: a repeat returns the stored judgement."""
+
+    request: OpenReturn
+    request_hash: str
+    workflow_id: str
+    requested_at: datetime
+
+
+class Judgement(Frozen):
+    """What orchestration needs of the first decisions; the verdicts themselves are in the store."""
+
+    case: CaseRef
+    outcome: str = Field(description="authorized, merchant_review, referred or declined")
+    reasons: tuple[str, ...]
+    text: Text
+    paid: Money
+    refundable: Money
+    rfi: bool
+    rdv: bool
+    may_decline: bool = Field(description="false: a no-reason return inside the window (statute)")
+    book: BookRef
+    terms: Terms
+    couriers: tuple[str, ...] = ("sandbox",)
+
+
+class RecordPickup(Frozen):
+    """The scan: store the doorstep check, share the freight, try the lightning gate (domain 4.2, 4.4)."""
+
+    case: CaseRef
+    report: PickupReport
+    pickup_id: str | None = None
+    self_ship: ProvideWaybill | None = None
+
+
+class RefundPart(Frozen):
+    """One refund to one original payment under one key."""
+
+    payment_key: str
+    payment_id: str
+    amount: Money
+    payee: str
+
+
+class FreightClaim(Frozen):
+    """Freight claimed under RFI: J10, J11, then J12 (courier paid) or J13 (consumer paid, self-ship)."""
+
+    claim_ref: str
+    coverage_id: str
+    amount: Money
+    payee: str
+    waybill: str
+    payment_key: str
+
+
+class IndemnityPlan(Frozen):
+    """A loss claimed under RDV and advanced to the merchant: J30, J31, J34, J32."""
+
+    claim_ref: str
+    coverage_id: str
+    amount: Money
+    payee: str
+    advance_key: str
+    funding_key: str
+    approval_needed: bool = False
+
+
+class RecoveryPlan(Frozen):
+    """Getting an indemnity back: from the carrier (demand), or from what was withheld from the consumer (remit)."""
+
+    claim_ref: str
+    liable: Liable
+    amount: Money
+    waybill: str | None
+    coverage_id: str
+    withheld: bool = False
+
+
+class Collected(Frozen):
+    """What the scan decided. `lightning` refunds leave now; the freight claim leaves now."""
+
+    lightning: bool
+    reasons: tuple[str, ...]
+    refunds: tuple[RefundPart, ...] = ()
+    freight: FreightClaim | None = None
+    freight_share: Money
+    uncollected: bool = Field(default=False, description="the courier took none of this case's goods")
+
+
+class AssessFinding(Frozen):
+    """The doorstep finding stands (accepted, not answered, or ruled): who is liable, what is indemnified now."""
+
+    case: CaseRef
+    findings: tuple[DoorstepFinding, ...]
+    ruling_id: str | None = None
+
+
+class Assessment(Frozen):
+    """Liability for the finding at the door, and the indemnity that leaves at once."""
+
+    liable: Liable
+    loss: Money
+    indemnity: IndemnityPlan | None
+    reasons: tuple[str, ...] = ()
+
+
+class SettleCase(Frozen):
+    """The goods are accepted, objected to, lost, or the timer accepted them: fix every amount and post it.
+
+    `event`: received_ok, receipt_issue, receipt_silence, lost, ruling.
+    """
+
+    case: CaseRef
+    event: str
+    receipt: Inspection | None = None
+    lost: bool = False
+    ruling_id: str | None = None
+    at: datetime
+
+
+class Remedy(Frozen):
+    """What leaves now: refunds, an indemnity (if not claimed at the door), a recovery. Entries J22, J23, J50, J53, J54,
+    J56 are posted already. `liable` undetermined: nothing was posted, a human rules first."""
+
+    liable: Liable
+    loss: Money
+    refunds: tuple[RefundPart, ...] = ()
+    withheld: Money
+    indemnity: IndemnityPlan | None = None
+    recovery: RecoveryPlan | None = None
+    reasons: tuple[str, ...] = ()
+
+
+class EndCase(Frozen):
+    """Close the case in the store: release holds, check the invariants of a closed case, keep the last view."""
+
+    case: CaseRef
+    outcome: str
+    regions: dict[str, str]
+    recovery: str | None = None
+    events: tuple[str, ...] = ()
+    at: datetime
+
+
+class FindRuling(Frozen):
+    case: CaseRef
+    ruling_id: str
+
+
+class FindApproval(Frozen):
+    case: CaseRef
+    approval_id: str
+    subject: str
+
+
+class Found(Frozen):
+    """A ruling or approval exists and fits: what it says."""
+
+    id: str
+    outcome: str
+    findings: tuple[LineFinding, ...] | None = None
+
+
+# ---- effects: the world outside ------------------------------------------------------------------------------------
+
+
+class Patience(Frozen):
+    """When to look again while an answer is unknown or pending, in seconds after each attempt (X18)."""
+
+    delays_s: tuple[float, ...] = (60.0, 300.0, 600.0, 1200.0, 1800.0)
+
+
+class BookPickup(Frozen):
+    """Join or make the pickup of this order, address and slot (combined pickup). `n` counts visits of this case."""
+
+    case: CaseRef
+    address_ref: str
+    zone: str
+    slot_start: datetime
+    slot_end: datetime
+    courier: str
+    n: int
+    patience: Patience
+
+
+class Booked(Frozen):
+    pickup_id: str
+    courier: str
+    waybill: str
+    slot_start: datetime
+    slot_end: datetime
+
+
+class LeavePickup(Frozen):
+    """Take the case off its pickup; the last one out voids it."""
+
+    case: CaseRef
+    pickup_id: str
+    patience: Patience
+
+
+class Left(Frozen):
+    """`voided` false: the courier had the goods at `collected_at`."""
+
+    voided: bool
+    collected_at: datetime | None = None
+
+
+class ReturnGoods(Frozen):
+    """Send collected goods back to the consumer."""
+
+    case: CaseRef
+    pickup_id: str
+    patience: Patience
+
+
+class FetchEvents(Frozen):
+    """Ask the courier what happened to the waybill: makes up for lost webhooks."""
+
+    case: CaseRef
+    courier: str
+    waybill: str
+
+
+class CourierEvents(Frozen):
+    """What the courier's own log says about this case, oldest first."""
+
+    pickups: tuple[PickupReport, ...] = ()
+    trackings: tuple[TrackingReport, ...] = ()
+
+
+class SendRefund(Frozen):
+    """Refund one part to its original payment: J21 on success."""
+
+    case: CaseRef
+    part: RefundPart
+    patience: Patience
+
+
+class ClaimFreight(Frozen):
+    case: CaseRef
+    claim: FreightClaim
+    method: Method
+    patience: Patience
+
+
+class ClaimIndemnity(Frozen):
+    """Reserve (J30) and get approved (J31)."""
+
+    case: CaseRef
+    plan: IndemnityPlan
+    patience: Patience
+
+
+class PayAdvance(Frozen):
+    """Pay the indemnity to the merchant at once under its own key (J34); consumes the approval where one is needed."""
+
+    case: CaseRef
+    plan: IndemnityPlan
+    approval_id: str | None = None
+    patience: Patience
+
+
+class FundIndemnity(Frozen):
+    """The insurer pays the platform back for the advance (J32)."""
+
+    case: CaseRef
+    plan: IndemnityPlan
+    patience: Patience
+
+
+class Receipt(Frozen):
+    """An effect that succeeded: the provider's reference."""
+
+    key: str
+    ref: str
+    amount: Money
+
+
+class ProveTerminal(Frozen):
+    """Ask the provider's books whether an effect is terminal, before a step is skipped. Succeeded: the entry is posted.
+    Failed: its alternative entry is posted. Neither: Rejected(`proof_refused`)."""
+
+    case: CaseRef
+    key: str
+    approval_id: str | None = None
+
+
+class Proof(Frozen):
+    key: str
+    state: str = Field(description="succeeded, failed or approved")
+    ref: str | None = None
+
+
+class DemandRecovery(Frozen):
+    """Demand an indemnity from the carrier (X27)."""
+
+    case: CaseRef
+    plan: RecoveryPlan
+    patience: Patience
+
+
+class CheckDemand(Frozen):
+    """What the carrier answered: J40 at acceptance, J44 when it paid in cash."""
+
+    case: CaseRef
+    plan: RecoveryPlan
+
+
+class DemandState(Frozen):
+    """`state`: received, accepted, contested, paid."""
+
+    state: str
+    accepted: Money | None = None
+
+
+class RemitRecovery(Frozen):
+    """Give recovered money to the insurer (J42)."""
+
+    case: CaseRef
+    plan: RecoveryPlan
+    amount: Money
+    patience: Patience
+
+
+class StartRecovery(Frozen):
+    """Argument of the Recovery workflow."""
+
+    case: CaseRef
+    plan: RecoveryPlan
+    terms: Terms
+
+
+class RecoveryOutcome(Frozen):
+    claim_ref: str
+    state: str
+    recovered: Money
+
+
+# ---- settlement ----------------------------------------------------------------------------------------------------
+
+
+class OpenCut(Frozen):
+    """Store the cut: the last journal sequence that this cycle settles. A repeat returns the stored one."""
+
+    cut: str
+    at: datetime
+
+
+class Cut(Frozen):
+    cut: str
+    sequence: int
+    merchants: int
+
+
+class PageMerchants(Frozen):
+    """Merchants that have open legs at the cut, after a cursor, in order."""
+
+    cut: str
+    after: str = ""
+    limit: int = 200
+
+
+class MerchantPage(Frozen):
+    merchants: tuple[str, ...]
+    next: str | None = None
+
+
+class FormBatch(Frozen):
+    """Put the merchant's open legs of each currency into one batch, once. Shortfall posts J71; nothing to pay is fine."""
+
+    merchant_id: str
+    cut: str
+
+
+class Batch(Frozen):
+    """One batch: legs and what is to be paid (zero or less: nothing leaves)."""
+
+    batch: str
+    merchant_id: str
+    payout_key: str
+    net: Money
+    legs: int
+    payable: bool
+
+
+class Batches(Frozen):
+    batches: tuple[Batch, ...]
+
+
+class PayBatch(Frozen):
+    """Pay one batch under its one key: J70 closes it to zero."""
+
+    batch: Batch
+    patience: Patience
+
+
+class CycleRequest(Frozen):
+    """Argument of SettlementCycle. A schedule leaves `cut` empty: the start time names it."""
+
+    cut: str = ""
+    after: str = ""
+    settled: int = 0
+    page: int = Field(default=200, ge=1, le=1000)
+    book: str = ""
+
+
+class SettlementRequest(Frozen):
+    """Argument of Settlement."""
+
+    merchant_id: str
+    cut: str
+    patience: Patience
+
+
+class SettlementOutcome(Frozen):
+    merchant_id: str
+    cut: str
+    paid: tuple[Money, ...] = ()
+    shortfall: tuple[Money, ...] = ()
+
+
+class CycleOutcome(Frozen):
+    cut: str
+    merchants: int
+
+

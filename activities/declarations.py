@@ -1,0 +1,147 @@
+"""Every activity, declared once: wire name, types, queue, timeouts, retries, summary.
+
+Imports no implementation, so that workflow modules may import it. A test checks that each declaration has
+exactly one implementation with the same types, and that each is registered with the worker.
+
+Two kinds. A `Step` touches only our own database: it runs as a local activity within two seconds, then as a
+regular one (architecture 4). An `Effect` touches the world outside: it carries a key, heartbeats, and is
+re-entrant at every point (architecture 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from temporalio.common import RetryPolicy
+
+from activities import contract as c
+from backhaul.facts import Frozen
+from backhaul.names import QUEUE, QUEUE_COURIERS, QUEUE_PAYMENTS
+
+A = TypeVar("A", bound=Frozen)
+R = TypeVar("R", bound=Frozen)
+
+NEVER_AGAIN = ["Rejected"]
+"""Error types that no retry policy repeats: a business no stays a no."""
+
+LOCAL = RetryPolicy(
+    initial_interval=timedelta(milliseconds=100),
+    maximum_interval=timedelta(milliseconds=500),
+    non_retryable_error_types=NEVER_AGAIN,
+)
+STORE = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    maximum_interval=timedelta(seconds=10),
+    maximum_attempts=10,
+    non_retryable_error_types=NEVER_AGAIN,
+)
+PROVIDER = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=30),
+    maximum_attempts=8,
+    non_retryable_error_types=NEVER_AGAIN,
+)
+"""Transient trouble backs off; unknown and pending answers set their own next delay from the book (X18)."""
+
+LOCAL_LIMIT = timedelta(seconds=2)
+"""A local activity that retries is invisible and blocks queries and updates: no longer than this."""
+STORE_TIMEOUT = timedelta(seconds=10)
+EFFECT_TIMEOUT = timedelta(seconds=15)
+"""Longer than the HTTP timeout of 8 s, so that the activity itself reports an unknown answer."""
+HEARTBEAT_TIMEOUT = timedelta(seconds=3)
+"""Effects heartbeat every second: a killed worker costs 3 s, not 15."""
+
+
+@dataclass(frozen=True)
+class Declared(Generic[A, R]):
+    """What a workflow needs to know to ask for an activity."""
+
+    name: str
+    argument: type[A]
+    result: type[R]
+    summary: Callable[[A], str]
+    queue: str
+    start_to_close: timedelta
+    retry: RetryPolicy
+    heartbeat: timedelta | None = None
+
+
+class Step(Declared[A, R]):
+    """Work in our own database only."""
+
+
+class Effect(Declared[A, R]):
+    """Work on the world outside."""
+
+
+def _step(name: str, argument: type[A], result: type[R], summary: Callable[[A], str]) -> Step[A, R]:
+    return Step(name, argument, result, summary, QUEUE, STORE_TIMEOUT, STORE)
+
+
+def _effect(name: str, queue: str, argument: type[A], result: type[R], summary: Callable[[A], str]) -> Effect[A, R]:
+    return Effect(name, argument, result, summary, queue, EFFECT_TIMEOUT, PROVIDER, HEARTBEAT_TIMEOUT)
+
+
+judge_case = _step("judge_case", c.JudgeCase, c.Judgement, lambda a: "read the facts, judge the request")
+record_pickup = _step("record_pickup", c.RecordPickup, c.Collected, lambda a: "share freight, try the lightning gate")
+assess_finding = _step("assess_finding", c.AssessFinding, c.Assessment, lambda a: "who is liable for the finding")
+settle_case = _step("settle_case", c.SettleCase, c.Remedy, lambda a: f"fix and post the amounts: {a.event}")
+end_case = _step("end_case", c.EndCase, c.Receipt, lambda a: f"close as {a.outcome}")
+find_ruling = _step("find_ruling", c.FindRuling, c.Found, lambda a: f"read ruling {a.ruling_id}")
+find_approval = _step("find_approval", c.FindApproval, c.Found, lambda a: f"read approval {a.approval_id}")
+
+book_pickup = _effect(
+    "book_pickup", QUEUE_COURIERS, c.BookPickup, c.Booked, lambda a: f"visit {a.n} by {a.courier}"
+)
+leave_pickup = _effect(
+    "leave_pickup", QUEUE_COURIERS, c.LeavePickup, c.Left, lambda a: f"take the case off pickup {a.pickup_id}"
+)
+return_goods = _effect(
+    "return_goods", QUEUE_COURIERS, c.ReturnGoods, c.Receipt, lambda a: "send the goods back to the consumer"
+)
+fetch_events = _effect(
+    "fetch_events", QUEUE_COURIERS, c.FetchEvents, c.CourierEvents, lambda a: f"ask about waybill {a.waybill}"
+)
+send_refund = _effect(
+    "send_refund", QUEUE_PAYMENTS, c.SendRefund, c.Receipt, lambda a: f"refund {a.part.amount} ({a.part.payment_key})"
+)
+claim_freight = _effect(
+    "claim_freight", QUEUE, c.ClaimFreight, c.Receipt, lambda a: f"claim freight {a.claim.amount} from the insurer"
+)
+claim_indemnity = _effect(
+    "claim_indemnity", QUEUE, c.ClaimIndemnity, c.Receipt, lambda a: f"claim {a.plan.amount} from the insurer"
+)
+pay_advance = _effect(
+    "pay_advance", QUEUE_PAYMENTS, c.PayAdvance, c.Receipt, lambda a: f"pay {a.plan.amount} to the merchant"
+)
+fund_indemnity = _effect(
+    "fund_indemnity", QUEUE, c.FundIndemnity, c.Receipt, lambda a: f"insurer refunds the advance of {a.plan.amount}"
+)
+prove_terminal = _effect(
+    "prove_terminal", QUEUE_PAYMENTS, c.ProveTerminal, c.Proof, lambda a: f"ask the provider's books for {a.key}"
+)
+demand_recovery = _effect(
+    "demand_recovery", QUEUE_COURIERS, c.DemandRecovery, c.Receipt, lambda a: f"demand {a.plan.amount} from the carrier"
+)
+check_demand = _effect(
+    "check_demand", QUEUE_COURIERS, c.CheckDemand, c.DemandState, lambda a: f"has the carrier answered {a.plan.claim_ref}?"
+)
+remit_recovery = _effect(
+    "remit_recovery", QUEUE, c.RemitRecovery, c.Receipt, lambda a: f"remit {a.amount} to the insurer"
+)
+
+open_cut = _step("open_cut", c.OpenCut, c.Cut, lambda a: f"cut {a.cut}")
+page_merchants = _step("page_merchants", c.PageMerchants, c.MerchantPage, lambda a: f"merchants after {a.after or 'none'}")
+form_batch = _step("form_batch", c.FormBatch, c.Batches, lambda a: f"net the open legs of {a.merchant_id}")
+pay_batch = _effect(
+    "pay_batch", QUEUE_PAYMENTS, c.PayBatch, c.Receipt, lambda a: f"pay {a.batch.net} to {a.batch.merchant_id}"
+)
+
+DECLARED: tuple[Declared[Any, Any], ...] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Declared)
+)
+"""All of them, for the worker's registry and the tests."""

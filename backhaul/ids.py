@@ -1,0 +1,96 @@
+"""Ids built and parsed in one place: workflow ids, item references, claims, payment keys, entry keys.
+
+Each part matches `[A-Za-z0-9_.-]{1,100}`, so that ids need no escaping anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from backhaul.errors import Refusal
+
+PART = re.compile(r"^[A-Za-z0-9_.-]{1,100}$")
+
+
+class CaseId(NamedTuple):
+    """A case by merchant and the merchant's own id."""
+
+    merchant_id: str
+    rma_id: str
+
+    @property
+    def key(self) -> str:
+        """`merchant/rma`: the case's key in the store and the prefix of item references."""
+        return f"{self.merchant_id}/{self.rma_id}"
+
+    @property
+    def workflow_id(self) -> str:
+        """`return:merchant:rma`."""
+        return return_id(self.merchant_id, self.rma_id)
+
+
+def part(value: str, field: str) -> str:
+    """Check one part of an id. Raises Refusal(`invalid_id`) naming the field."""
+    if not PART.match(value):
+        raise Refusal("invalid_id", f"{field} must match {PART.pattern}", field=field)
+    return value
+
+
+def return_id(merchant_id: str, rma_id: str) -> str:
+    """Workflow id of a ReturnCase."""
+    return f"return:{part(merchant_id, 'merchant_id')}:{part(rma_id, 'rma_id')}"
+
+
+def parse_return_id(workflow_id: str) -> CaseId:
+    """The reverse of return_id. Raises Refusal(`invalid_id`)."""
+    kind, _, rest = workflow_id.partition(":")
+    merchant_id, _, rma_id = rest.partition(":")
+    if kind != "return":
+        raise Refusal("invalid_id", f"{workflow_id!r} is not the id of a return", field="workflow_id")
+    return CaseId(part(merchant_id, "merchant_id"), part(rma_id, "rma_id"))
+
+
+def parse_case_key(key: str) -> CaseId:
+    """`merchant/rma` to a case id. Raises Refusal(`invalid_id`)."""
+    merchant_id, _, rma_id = key.partition("/")
+    return CaseId(part(merchant_id, "merchant_id"), part(rma_id, "rma_id"))
+
+
+def recovery_id(claim_ref: str) -> str:
+    """Workflow id of a Recovery."""
+    return f"recovery:{part(claim_ref, 'claim_ref')}"
+
+
+def settlement_id(merchant_id: str, cut: str) -> str:
+    """Workflow id of one merchant's Settlement at one cut."""
+    return f"settlement:{part(merchant_id, 'merchant_id')}:{part(cut, 'cut')}"
+
+
+def item_ref(case: CaseId, line_id: str) -> str:
+    """How a courier names one line of one case: `merchant/rma/line`."""
+    return f"{case.key}/{part(line_id, 'line_id')}"
+
+
+def parse_item_ref(ref: str) -> tuple[CaseId, str]:
+    """The reverse of item_ref. Raises Refusal(`invalid_id`)."""
+    pieces = ref.split("/")
+    if len(pieces) != 3:
+        raise Refusal("invalid_id", f"{ref!r} is not merchant/rma/line", field="ref")
+    return CaseId(part(pieces[0], "merchant_id"), part(pieces[1], "rma_id")), part(pieces[2], "line_id")
+
+
+def claim_ref(case: CaseId, kind: str, n: int = 1) -> str:
+    """Our number of one claim of a case at the insurer: `merchant.rma.freight.1`."""
+    return f"{case.merchant_id}.{case.rma_id}.{kind}.{n}"
+
+
+def payment_key(case: CaseId, purpose: str, n: int = 1) -> str:
+    """`{merchant_id}:{rma_id}:{purpose}:{n}`. The purpose names the claim and the original payment
+    concerned; n rises only after the channel proved the attempt terminal (domain 6)."""
+    return f"{case.merchant_id}:{case.rma_id}:{purpose}:{n}"
+
+
+def batch_key(merchant_id: str, cut: str) -> str:
+    """Payout key of a merchant's settlement batch."""
+    return f"{part(merchant_id, 'merchant_id')}:settlement:{part(cut, 'cut')}:1"

@@ -1,0 +1,469 @@
+"""Messages on the wire: what callers send and what they get. Frozen, unknown fields refused, JSON Schemas published.
+
+Nothing personal travels here: people and addresses are tokens (`consumer_ref`, `address_ref`).
+Times are RFC 3339 with an offset; amounts are minor units with a currency.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field
+
+from backhaul.facts import (
+    CoverKind,
+    Finding,
+    Frozen,
+    LineFinding,
+    Method,
+    Party,
+    Reason,
+    Text,
+    Token,
+    Verdict,
+)
+from backhaul.money import Money
+
+Code = Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,100}$")]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=1, le=10_000)]
+
+# ---- orders (import) ------------------------------------------------------------------------------------------
+
+
+class OrderLine(Frozen):
+    """One line of an order. `paid` is for the whole line, after discounts; weight and volume are per unit."""
+
+    line_id: Token
+    sku: Annotated[str, Field(min_length=1, max_length=100)]
+    category: Token
+    quantity: Count
+    paid: Money
+    weight_g: Annotated[int, Field(ge=1, le=10_000_000)]
+    volume_cm3: Annotated[int, Field(ge=0, le=100_000_000)] = 0
+
+
+class OrderPayment(Frozen):
+    """One captured payment of the order."""
+
+    payment_id: Token
+    amount: Money
+
+
+class OrderCover(Frozen):
+    """One cover bound for the order (domain 4.2, 4.3). The book at binding decides amounts (invariant 16)."""
+
+    coverage_id: Token
+    kind: CoverKind
+    sum_insured: Money
+    premium_merchant: Money
+    premium_platform: Money
+    declared: Money | None = None
+    upper_tier: bool = False
+    bound_at: AwareDatetime
+    book_version: Token
+
+
+class ConsumerProfile(Frozen):
+    """The consumer as a token, with tier, credit limit and risk at import; later imports update it."""
+
+    consumer_ref: Token
+    tier: Annotated[int, Field(ge=0, le=5)] = 0
+    credit_limit: Money
+    risk: str = "allow"
+
+
+class MerchantProfile(Frozen):
+    """The merchant, its commission in basis points and whether it lets returns be authorized at once."""
+
+    merchant_id: Token
+    name: Annotated[str, Field(max_length=200)] = ""
+    commission_bps: Annotated[int, Field(ge=0, le=10_000)] = 0
+    auto_authorize: bool = True
+
+
+class ImportOrder(Frozen):
+    """An order with its payments and bound cover: imported once, however many returns follow (J01 to J03)."""
+
+    order_id: Token
+    merchant: MerchantProfile
+    consumer: ConsumerProfile
+    lines: Annotated[tuple[OrderLine, ...], Field(min_length=1, max_length=200)]
+    payments: Annotated[tuple[OrderPayment, ...], Field(min_length=1, max_length=20)]
+    covers: Annotated[tuple[OrderCover, ...], Field(max_length=10)] = ()
+    captured_at: AwareDatetime
+    signed_at: AwareDatetime | None = None
+
+
+class OrderImported(Frozen):
+    """What an import did: `created` false means that the same order was there already."""
+
+    order_id: Token
+    created: bool
+    entries: tuple[str, ...] = ()
+
+
+# ---- opening a return -------------------------------------------------------------------------------------------
+
+
+class EvidenceRef(Frozen):
+    """Evidence by reference: where it is kept, its hash, who gave it."""
+
+    ref: Annotated[str, Field(min_length=1, max_length=300)]
+    sha256: Hash
+    by: Party
+    shows_arrival_damage: bool = False
+
+
+class ReturnLine(Frozen):
+    """How many units of which order line come back."""
+
+    line_id: Token
+    quantity: Count
+
+
+class Slot(Frozen):
+    """The time window wished for the pickup."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+
+
+class OpenReturn(Frozen):
+    """Open one return case. The same body twice is the same case; another body under the same id is refused."""
+
+    merchant_id: Token
+    rma_id: Token
+    order_id: Token
+    reason: Reason
+    method: Method = Method.PICKUP
+    lines: Annotated[tuple[ReturnLine, ...], Field(min_length=1, max_length=50)]
+    address_ref: Token
+    zone: Token = "default"
+    slot: Slot | None = None
+    evidence: Annotated[tuple[EvidenceRef, ...], Field(max_length=20)] = ()
+
+
+class FirstDecision(Frozen):
+    """The answer to OpenReturn: may the goods come back, and what happens next."""
+
+    merchant_id: Token
+    rma_id: Token
+    workflow_id: str
+    outcome: str = Field(description="authorized, merchant_review, referred or declined")
+    reasons: tuple[str, ...] = ()
+    refundable: Money
+    rfi: bool
+    rdv: bool
+    book_version: str
+    text: Text
+
+
+# ---- updates ----------------------------------------------------------------------------------------------------
+
+
+class Withdraw(Frozen):
+    reason: Annotated[str, Field(max_length=300)] = ""
+
+
+class OfferAnswer(StrEnum):
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+
+
+class AnswerOffer(Frozen):
+    answer: OfferAnswer
+
+
+class FindingAnswer(StrEnum):
+    """The consumer's answer to a doorstep finding (X7)."""
+
+    ACCEPT = "accept"
+    DISPUTE = "dispute"
+    WITHDRAW = "withdraw"
+
+
+class AnswerFinding(Frozen):
+    answer: FindingAnswer
+
+
+class ProvideWaybill(Frozen):
+    """Waybill of a parcel the consumer sent; `proven_freight` with a receipt (domain 4.2)."""
+
+    waybill: Token
+    courier: Token = "sandbox"
+    proven_freight: Money | None = None
+
+
+class ProvideAccount(Frozen):
+    account_ref: Token
+
+
+class Escalate(Frozen):
+    reason: Annotated[str, Field(max_length=300)] = ""
+
+
+class Authorize(Frozen):
+    note: Annotated[str, Field(max_length=300)] = ""
+
+
+class Decline(Frozen):
+    reason: Code
+
+
+class ConfirmReceipt(Frozen):
+    note: Annotated[str, Field(max_length=300)] = ""
+
+
+class ReportReceiptIssue(Frozen):
+    """What the merchant found; at least one finding, evidence by reference."""
+
+    findings: Annotated[tuple[LineFinding, ...], Field(min_length=1, max_length=100)]
+    evidence: Annotated[tuple[EvidenceRef, ...], Field(max_length=20)] = ()
+
+
+class SubmitEvidence(Frozen):
+    evidence: Annotated[tuple[EvidenceRef, ...], Field(min_length=1, max_length=20)]
+
+
+class PickupOutcome(StrEnum):
+    PICKED_UP = "picked_up"
+    MISSED = "missed"
+    NO_SHOW = "no_show"
+    REJECTED = "rejected"
+
+
+class ConsumerAtDoor(StrEnum):
+    """What the consumer said at the door to a finding."""
+
+    AGREES = "agrees"
+    DISPUTES = "disputes"
+    WITHDRAWS = "withdraws"
+    SILENT = "silent"
+
+
+class DoorstepFinding(Frozen):
+    """One line's doorstep finding with its photos."""
+
+    line_id: Token
+    finding: Finding
+    quantity: Annotated[int, Field(ge=0, le=10_000)]
+    severity: int | None = None
+    photos: Annotated[tuple[str, ...], Field(max_length=20)] = ()
+    consumer: ConsumerAtDoor = ConsumerAtDoor.SILENT
+
+
+class PickupReport(Frozen):
+    """A courier's visit. `collected` names the lines that went with the courier (picked_up only)."""
+
+    event_id: Token
+    outcome: PickupOutcome
+    waybill: Token
+    occurred_at: AwareDatetime
+    reason: Code | None = None
+    collected: Annotated[tuple[Token, ...], Field(max_length=50)] = ()
+    inspected: bool = True
+    findings: Annotated[tuple[DoorstepFinding, ...], Field(max_length=50)] = ()
+
+
+class TrackingStatus(StrEnum):
+    IN_TRANSIT = "in_transit"
+    DELIVERED = "delivered"
+    LOST = "lost"
+    FOUND = "found"
+    RETURNED = "returned"
+
+
+class TrackingReport(Frozen):
+    """One movement of the parcel."""
+
+    event_id: Token
+    status: TrackingStatus
+    waybill: Token
+    occurred_at: AwareDatetime
+
+
+class RetryStep(Frozen):
+    note: Annotated[str, Field(max_length=300)] = ""
+
+
+class SkipStep(Frozen):
+    """Go on without the parked step. A money step needs `provider_proof` (checked in the provider's books) or an approval."""
+
+    provider_proof: bool = False
+    approval_id: Token | None = None
+    note: Annotated[str, Field(max_length=300)] = ""
+
+
+class ExtendDeadline(Frozen):
+    """More time for the present wait, in seconds from its present deadline."""
+
+    seconds: Annotated[int, Field(ge=1, le=90 * 86_400)]
+    note: Annotated[str, Field(max_length=300)] = ""
+
+
+class ApplyRuling(Frozen):
+    ruling_id: Token
+
+
+class ApplyApproval(Frozen):
+    approval_id: Token
+
+
+class CloseCase(Frozen):
+    reason: Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class Ack(Frozen):
+    """Answer to an update: recorded (or a repeat of one recorded before), and where the case is now."""
+
+    recorded: bool = True
+    duplicate: bool = False
+    stage: str
+    note: str = ""
+
+
+# ---- views ------------------------------------------------------------------------------------------------------
+
+
+class WaitView(Frozen):
+    """On whom the case waits, for what, since when and until when."""
+
+    on: Party
+    code: str
+    since: AwareDatetime
+    due: AwareDatetime | None = None
+
+
+class AttentionView(Frozen):
+    """Why the case is parked and the one thing to press."""
+
+    reason: str
+    headline: str
+    step: str
+    since: AwareDatetime
+    due: AwareDatetime
+    send: str
+    runbook: str
+
+
+class MoneyView(Frozen):
+    """How much money is where, for this case."""
+
+    paid: Money
+    refundable: Money
+    refunded: Money
+    refund_under_way: Money
+    withheld: Money
+    indemnified: Money
+    freight: Money
+    remaining: Money
+
+
+class ActionView(Frozen):
+    """One update: possible now, or why not."""
+
+    update: str
+    role: str
+    allowed: bool
+    code: str | None = None
+    why: str | None = None
+
+
+class EventView(Frozen):
+    """One thing that happened, for people."""
+
+    at: AwareDatetime
+    what: str
+    by: Party
+
+
+class CaseStatus(Frozen):
+    """The one typed view of a case."""
+
+    merchant_id: Token
+    rma_id: Token
+    order_id: Token
+    stage: str
+    outcome: str | None = None
+    regions: dict[str, str]
+    waiting: WaitView | None = None
+    attention: AttentionView | None = None
+    money: MoneyView
+    actions: tuple[ActionView, ...] = ()
+    events: tuple[EventView, ...] = ()
+    waybill: str | None = None
+    closed: bool = False
+
+
+class Explanation(Frozen):
+    """Every decision of a case, in the order made."""
+
+    merchant_id: Token
+    rma_id: Token
+    decisions: tuple[Verdict, ...]
+
+
+class CaseOutcome(Frozen):
+    """How a case ended: the workflow's result."""
+
+    merchant_id: Token
+    rma_id: Token
+    outcome: str = Field(description="refunded, declined, withdrawn, expired, retained or closed_by_operator")
+    regions: dict[str, str]
+    refunded: Money
+    withheld: Money
+    indemnified: Money
+    freight: Money
+    recovery: str | None = Field(default=None, description="workflow id of the recovery handed over, if any")
+
+
+# ---- authority --------------------------------------------------------------------------------------------------
+
+
+class CreateApproval(Frozen):
+    """A second person's approval of one money step, bound to claim, amount and payee by hash (invariant 13)."""
+
+    merchant_id: Token
+    rma_id: Token
+    subject: str = Field(description="the payment key or step that it approves")
+    amount: Money
+    payee: str
+    prepared_by: Token
+    note: Annotated[str, Field(max_length=300)] = ""
+
+
+class Approval(Frozen):
+    approval_id: Token
+    merchant_id: Token
+    rma_id: Token
+    subject: str
+    amount: Money
+    payee: str
+    prepared_by: str
+    approved_by: str
+    binding: Hash
+    used: bool = False
+
+
+class CreateRuling(Frozen):
+    """A human decision on a question of the case: liability for a finding, or a refusal."""
+
+    merchant_id: Token
+    rma_id: Token
+    decides: str = Field(description="liability or authorization")
+    outcome: str = Field(description="merchant, consumer, carrier, insurer; or authorize, uphold")
+    findings: tuple[LineFinding, ...] | None = Field(default=None, description="replaces the findings, if given")
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Ruling(Frozen):
+    ruling_id: Token
+    merchant_id: Token
+    rma_id: Token
+    decides: str
+    outcome: str
+    findings: tuple[LineFinding, ...] | None = None
+    reason: str
+    ruled_by: str
