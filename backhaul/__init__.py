@@ -1,3 +1,3 @@
-"""Backhaul: returns of goods, carried from request to settled money. The contract, the domain, and the client."""
+"""Backhaul: returns, carried from request to settled money. The contract, the domain, and the client."""
 
 __version__ = "0.1.0"

@@ -1,8 +1,8 @@
 """Make .venv out of requirements.lock; do nothing when it is already so.
 
-Standard library only: it runs under any Python from 3.11 on a machine that has nothing else. `uv` goes into a private folder
-beside the environment; the environment gets exactly what the lock names, every file checked against its hash, and this
-repository as an editable install.
+Standard library only: it runs under any Python from 3.11 on a machine that has nothing else. `uv` goes into a
+private folder beside the environment; the environment gets exactly what the lock names, every file checked
+against its hash, and this repository as an editable install.
 """
 
 from __future__ import annotations
