@@ -53,6 +53,14 @@ class RecordPickup(Frozen):
     self_ship: ProvideWaybill | None = None
 
 
+class RecordWaybill(Frozen):
+    """A self-shipped parcel: from now on events of this waybill belong to the case. Rejected(`effect_conflict`) when
+    the waybill belongs to another case."""
+
+    case: CaseRef
+    waybill: ProvideWaybill
+
+
 class RefundPart(Frozen):
     """One refund to one original payment under one key."""
 

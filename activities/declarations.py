@@ -87,6 +87,7 @@ def _effect(name: str, queue: str, argument: type[A], result: type[R], summary: 
 
 
 judge_case = _step("judge_case", c.JudgeCase, c.Judgement, lambda a: "read the facts, judge the request")
+record_waybill = _step("record_waybill", c.RecordWaybill, c.Receipt, lambda a: f"parcel {a.waybill.waybill}")
 record_pickup = _step("record_pickup", c.RecordPickup, c.Collected, lambda a: "share freight, try the lightning gate")
 assess_finding = _step("assess_finding", c.AssessFinding, c.Assessment, lambda a: "who is liable for the finding")
 settle_case = _step("settle_case", c.SettleCase, c.Remedy, lambda a: f"fix and post the amounts: {a.event}")

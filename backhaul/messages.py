@@ -213,6 +213,10 @@ class Decline(Frozen):
 
 
 class ConfirmReceipt(Frozen):
+    """The goods came back in order, or as the doorstep check had found them. `contradicts_doorstep`: they are clean
+    although the door had found something, which a human then rules on (domain 6, readings)."""
+
+    contradicts_doorstep: bool = False
     note: Annotated[str, Field(max_length=300)] = ""
 
 
@@ -285,12 +289,16 @@ class TrackingReport(Frozen):
 
 
 class RetryStep(Frozen):
+    """Try a parked step again under the same key. Without `step`: the one that is parked longest."""
+
+    step: Annotated[str, Field(max_length=300)] | None = None
     note: Annotated[str, Field(max_length=300)] = ""
 
 
 class SkipStep(Frozen):
     """Go on without the parked step. A money step needs `provider_proof` (checked in the provider's books) or an approval."""
 
+    step: Annotated[str, Field(max_length=300)] | None = None
     provider_proof: bool = False
     approval_id: Token | None = None
     note: Annotated[str, Field(max_length=300)] = ""
