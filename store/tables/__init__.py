@@ -1,0 +1,62 @@
+"""Every table. Columns only: what they mean is in the queries beside this package, what is right in `backhaul`."""
+
+from store.tables.base import Table
+from store.tables.cases import (
+    CaseLineRow,
+    CaseRow,
+    CaseStepRow,
+    DecisionRow,
+    FactRow,
+    IdempotencyRow,
+    InspectionRow,
+)
+from store.tables.guards import guard
+from store.tables.journal import BatchRow, CutRow, EntryLineRow, EntryRow, JournalHeadRow, LegRow
+from store.tables.money import (
+    ApprovalRow,
+    ClaimRow,
+    CreditHoldRow,
+    EffectRow,
+    InboxRow,
+    RecoveryRow,
+    RulingRow,
+)
+from store.tables.orders import ConsumerRow, CoverageRow, MerchantRow, OrderLineRow, OrderRow, PaymentRow
+from store.tables.pickups import PickupMemberRow, PickupRow, WaybillRow
+
+metadata = Table.metadata
+guard(metadata)
+
+__all__ = [
+    "ApprovalRow",
+    "BatchRow",
+    "CaseLineRow",
+    "CaseRow",
+    "CaseStepRow",
+    "ClaimRow",
+    "ConsumerRow",
+    "CoverageRow",
+    "CreditHoldRow",
+    "CutRow",
+    "DecisionRow",
+    "EffectRow",
+    "EntryLineRow",
+    "EntryRow",
+    "FactRow",
+    "IdempotencyRow",
+    "InboxRow",
+    "InspectionRow",
+    "JournalHeadRow",
+    "LegRow",
+    "MerchantRow",
+    "OrderLineRow",
+    "OrderRow",
+    "PaymentRow",
+    "PickupMemberRow",
+    "PickupRow",
+    "RecoveryRow",
+    "RulingRow",
+    "Table",
+    "WaybillRow",
+    "metadata",
+]
