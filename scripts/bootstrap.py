@@ -26,7 +26,7 @@ INPUTS = ("requirements.lock", "pyproject.toml", "scripts/uv.requirements.lock",
 
 def wanted() -> str:
     """What the environment is made of, as one digest: when it changes, the environment is made anew."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(sys.version.encode())
     for name in INPUTS:
         digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()
@@ -47,9 +47,7 @@ def run(*command: str | Path) -> None:
         "VIRTUAL_ENV": str(VENV),
         "UV_NO_PROGRESS": "1",
     }
-    subprocess.run(
-        [str(part) for part in command], check=True, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL
-    )
+    subprocess.run([str(part) for part in command], check=True, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL)
 
 
 def find_uv() -> list[str | Path]:
@@ -109,9 +107,7 @@ def build(stamp: str) -> None:
 
 
 def is_same_version() -> bool:
-    probe = subprocess.run(
-        [PYTHON, "-c", "import sys; print(sys.version, sys.prefix)"], capture_output=True, text=True
-    )
+    probe = subprocess.run([PYTHON, "-c", "import sys; print(sys.version, sys.prefix)"], capture_output=True, text=True)
     return probe.returncode == 0 and probe.stdout.strip() == f"{sys.version} {VENV}"
 
 

@@ -1,5 +1,8 @@
 #!/bin/sh
-# Temporal's own schema, set up or brought up to date. Safe to run again: the version table says what is there.
+# Temporal's own schema, set up or brought up to date. Safe to run again.
+#
+# `setup-schema` writes version 0.0 whatever was there, so it runs only where the version table is missing: any other failure
+# of an update (a database out of reach, say) is a failure.
 set -eu
 : "${POSTGRES_SEEDS:?}" "${POSTGRES_USER:?}" "${SQL_PASSWORD:?}"
 
@@ -10,8 +13,18 @@ for pair in temporal:temporal temporal_visibility:visibility; do
         temporal-sql-tool --plugin postgres12 --ep "$POSTGRES_SEEDS" -p "${DB_PORT:-5432}" -u "$POSTGRES_USER" \
             --db "$database" "$@"
     }
-    tool update-schema -d "$folder" || {
+    if said=$(tool update-schema -d "$folder" 2>&1); then
+        echo "$said"
+        continue
+    fi
+    case $said in
+    *schema_version*"does not exist"*)
         tool setup-schema -v 0.0
         tool update-schema -d "$folder"
-    }
+        ;;
+    *)
+        echo "$said" >&2
+        exit 1
+        ;;
+    esac
 done

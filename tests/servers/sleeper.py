@@ -1,4 +1,4 @@
-"""A workflow for the tests of the servers; in a module of its own, as the sandbox imports it anew for each run."""
+"""A workflow to test the servers with; a module of its own, as the sandbox imports it for each run."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Temporal servers for the tests: the full dev server, and the time-skipping one.
 
-They live for the session and start when first asked for. Tests that share them keep apart by their workflow ids
-and task queues. Each fixture is a `WorkflowEnvironment` whose client speaks pydantic; another converter or codec
-comes from `await environment.connect_client(data_converter=...)`.
+They live for the session and start when first asked for. Tests that share them keep apart by their workflow
+ids and task queues. Each fixture is a `WorkflowEnvironment` whose client speaks pydantic; another converter or
+codec comes from `await environment.connect_client(data_converter=...)`.
 """
 
 from __future__ import annotations

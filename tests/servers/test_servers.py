@@ -85,9 +85,7 @@ def test_root_reaches_binaries_in_a_closed_folder(tmp_path: Path, monkeypatch: p
     (closed / "site").mkdir()
     for source in (package, package.with_name(f"{package.name}.libs")):
         (closed / "site" / source.name).symlink_to(source)
-    monkeypatch.setattr(
-        postgres, "find_binaries", lambda: closed / "site" / package.name / "pginstall" / "bin"
-    )
+    monkeypatch.setattr(postgres, "find_binaries", lambda: closed / "site" / package.name / "pginstall" / "bin")
     with (
         postgres.start_postgres() as server,
         psycopg.connect(_plain(server.url("postgres"))) as connection,
