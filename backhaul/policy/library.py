@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from backhaul.errors import Rejected
 from backhaul.facts import BookRef
 from backhaul.policy.book import PolicyBook
 
@@ -17,16 +18,14 @@ _OWN = ("version", "effective_from", "title")
 """Fields that a book never takes over from the one it extends."""
 
 
-class UnknownBook(LookupError):
-    """No book has this version, or its content is not the one that was meant. A case that meets it parks."""
-
-    code = "unknown_book"
+class UnknownBook(Rejected):
+    """No book has this version, or its content is not the one that was meant (code `unknown_book`)."""
 
     def __init__(self, version: str, hash_: str | None = None) -> None:
         self.version = version
         self.hash = hash_
         detail = "" if hash_ is None else f" with hash {hash_[:12]}"
-        super().__init__(f"no policy book {version}{detail}")
+        super().__init__("unknown_book", f"no policy book {version}{detail}")
 
 
 class Library:
@@ -52,7 +51,7 @@ class Library:
 
     @classmethod
     def from_paths(cls, paths: Iterable[Path], packaged: bool = True) -> Library:
-        """Books from TOML files, or all `*.toml` of a folder, beside the packaged ones unless told otherwise."""
+        """Books from TOML files, or all `*.toml` of a folder, beside the packaged ones by default."""
         documents = list(_packaged_documents()) if packaged else []
         for path in paths:
             files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
@@ -115,9 +114,7 @@ def _index(documents: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any
     return by_version
 
 
-def _resolve(
-    version: str, documents: Mapping[str, Mapping[str, Any]], seen: tuple[str, ...]
-) -> dict[str, Any]:
+def _resolve(version: str, documents: Mapping[str, Mapping[str, Any]], seen: tuple[str, ...]) -> dict[str, Any]:
     """The full document of a version, with what it takes over from the one it extends."""
     if version in seen:
         raise ValueError(f"policy books extend each other: {' -> '.join((*seen, version))}")

@@ -139,9 +139,7 @@ class Timers(Section):
     refund_only_decision: Duration = Field(description="X29")
     offer_answer: Duration = Field(description="X30")
     park: Duration = Field(description="a parked case is looked at again")
-    lookup_delays: tuple[Duration, ...] = Field(
-        min_length=1, description="X18: when to look up an unknown result"
-    )
+    lookup_delays: tuple[Duration, ...] = Field(min_length=1, description="X18: when to look up an unknown result")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -192,9 +190,7 @@ class Pickup(Section):
 class Liability(Section):
     """Rule 4.5: what decides when the evidence does not."""
 
-    outbound_evidence_counts: bool = Field(
-        description="may outbound evidence move a doorstep finding to the merchant?"
-    )
+    outbound_evidence_counts: bool = Field(description="may outbound evidence move a doorstep finding to the merchant?")
 
 
 class Settlement(Section):
@@ -217,9 +213,7 @@ class Recovery(Section):
     waiver_below: Amount = Field(description="less is not demanded from a consumer")
     demand_answer: Duration = Field(description="X27")
     consumer_collect: Duration = Field(description="X28, from the ruling")
-    undeclared_cap_freights: Count = Field(
-        description="X27: an undeclared waybill is liable for this many freights"
-    )
+    undeclared_cap_freights: Count = Field(description="X27: an undeclared waybill is liable for this many freights")
 
     @model_validator(mode="after")
     def _positive(self) -> Self:

@@ -1,4 +1,4 @@
-"""How a book writes its values: amounts as decimal text of its one currency, durations as text such as "48h"."""
+"""How a book writes its values: amounts as decimal text of its currency, durations such as "48h"."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ def _parse_amount(value: Any, info: ValidationInfo) -> Any:
     return amount
 
 
-Duration = Annotated[
-    timedelta, BeforeValidator(parse_duration), PlainSerializer(_show_duration, when_used="json")
-]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(_show_duration, when_used="json")]
 """A span of time, never negative."""
 
 Amount = Annotated[Money, BeforeValidator(_parse_amount)]
