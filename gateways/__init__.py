@@ -1,1 +1,1 @@
-"""HTTP adapters to couriers, payment providers and insurers."""
+"""The world outside, over HTTP: ports, and one adapter per provider (wire types, pure mapping, thin client)."""

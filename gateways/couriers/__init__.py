@@ -1,0 +1,1 @@
+"""Adapters of couriers, one package each."""

@@ -1,0 +1,1 @@
+"""The sandbox's courier API: wire types, pure mapping, thin client."""

@@ -1,0 +1,1 @@
+"""Adapters of insurers, one package each."""

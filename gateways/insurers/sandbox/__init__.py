@@ -1,0 +1,1 @@
+"""The sandbox's insurer API: wire types, pure mapping, thin client."""

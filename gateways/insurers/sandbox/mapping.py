@@ -1,0 +1,70 @@
+"""The sandbox insurer's JSON to our words and back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from backhaul.money import Money
+from gateways.insurers.sandbox import wire as w
+from gateways.ports import ClaimKind, ClaimState, Standing
+from gateways.wire import standing
+
+DECISIONS: Mapping[str, Standing] = {
+    "approved": Standing.SUCCEEDED,
+    "paid": Standing.SUCCEEDED,
+    "denied": Standing.FAILED,
+    "closed": Standing.FAILED,
+}
+"""Of the claim: reserved and undecided are pending, whatever the word."""
+WORDS: Mapping[str, Mapping[str, Standing]] = {
+    "claim": dict.fromkeys(("reserved", "pending", "approved", "paid", "denied", "closed"), Standing.SUCCEEDED),
+    "approve": DECISIONS,
+    "pay": {"paid": Standing.SUCCEEDED},
+    "payment": {"paid": Standing.SUCCEEDED},
+    "close": {"closed": Standing.SUCCEEDED},
+    "remittance": {"remitted": Standing.SUCCEEDED, "received": Standing.SUCCEEDED, "paid": Standing.SUCCEEDED},
+}
+CODES: Mapping[str, str] = {"exceeds_remaining": "over_indemnity", "claim_denied": "claim_denied"}
+
+
+def claim_request(claim_ref: str, coverage_id: str, kind: ClaimKind, amount: Money) -> w.ClaimRequestWire:
+    """A notified claim."""
+    return w.ClaimRequestWire(
+        claim_ref=claim_ref,
+        coverage_id=coverage_id,
+        kind=kind.value,
+        amount=amount.minor,
+        currency=amount.currency,
+    )
+
+
+def pay_request(amount: Money, payee: str) -> w.PayRequestWire:
+    """A payment of an approved claim."""
+    return w.PayRequestWire(amount=amount.minor, currency=amount.currency, payee=payee)
+
+
+def remit_request(claim_ref: str, amount: Money) -> w.RemitRequestWire:
+    """A remittance."""
+    return w.RemitRequestWire(claim_ref=claim_ref, amount=amount.minor, currency=amount.currency)
+
+
+def claim(claim_ref: str, wire: w.ClaimWire) -> ClaimState:
+    """The decision on a claim."""
+    return ClaimState(
+        claim_ref=claim_ref, standing=standing(wire.state, DECISIONS), claim_no=wire.claim_no, code=wire.code
+    )
+
+
+def paid(wire: w.PaidWire) -> str:
+    """The reference of a payment. Anything but `paid` means nothing to us: ValueError."""
+    if wire.state != "paid":
+        raise ValueError(f"state {wire.state!r}")
+    return wire.payment_ref
+
+
+def remitted(wire: w.RemittedWire) -> str:
+    """The reference of a remittance."""
+    ref = wire.remittance_ref or wire.remittance_id or wire.ref
+    if not ref:
+        raise ValueError("no reference")
+    return ref

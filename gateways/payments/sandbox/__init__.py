@@ -1,0 +1,1 @@
+"""The sandbox's payment API: wire types, pure mapping, thin client."""

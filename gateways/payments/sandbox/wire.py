@@ -1,0 +1,35 @@
+"""The sandbox payment provider's JSON. Amounts are minor units; unknown fields are ignored."""
+
+from __future__ import annotations
+
+from gateways.http import WireModel
+
+
+class RefundRequestWire(WireModel):
+    """POST /v1/refunds."""
+
+    payment_id: str
+    amount: int
+    currency: str
+    payee: str
+
+
+class PayoutRequestWire(WireModel):
+    """POST /v1/payouts."""
+
+    payee: str
+    amount: int
+    currency: str
+    reference: str
+
+
+class PaymentWire(WireModel):
+    """A refund or payout, as the provider answers it."""
+
+    state: str
+    code: str | None = None
+    amount: int
+    currency: str
+    payee: str
+    refund_id: str | None = None
+    payout_id: str | None = None
