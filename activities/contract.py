@@ -9,9 +9,9 @@ from datetime import datetime
 
 from pydantic import Field
 
-from backhaul.facts import BookRef, Frozen, Inspection, Liable, LineFinding, Method, Text
+from backhaul.facts import BookRef, Frozen, Inspection, Liable, LineFinding, Method, Text, Verdict
 from backhaul.ledger import CaseRef
-from backhaul.messages import DoorstepFinding, OpenReturn, PickupReport, ProvideWaybill, TrackingReport
+from backhaul.messages import CaseStatus, DoorstepFinding, OpenReturn, PickupReport, ProvideWaybill, TrackingReport
 from backhaul.money import Money
 from backhaul.policy.terms import Terms
 
@@ -41,7 +41,7 @@ class Judgement(Frozen):
     may_decline: bool = Field(description="false: a no-reason return inside the window (statute)")
     book: BookRef
     terms: Terms
-    couriers: tuple[str, ...] = ("sandbox",)
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class RecordPickup(Frozen):
@@ -112,7 +112,7 @@ class Collected(Frozen):
     refunds: tuple[RefundPart, ...] = ()
     freight: FreightClaim | None = None
     freight_share: Money
-    uncollected: bool = Field(default=False, description="the courier took none of this case's goods")
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class AssessFinding(Frozen):
@@ -130,6 +130,7 @@ class Assessment(Frozen):
     loss: Money
     indemnity: IndemnityPlan | None
     reasons: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class SettleCase(Frozen):
@@ -143,6 +144,7 @@ class SettleCase(Frozen):
     receipt: Inspection | None = None
     lost: bool = False
     ruling_id: str | None = None
+    delivered_at: datetime | None = None
     at: datetime
 
 
@@ -157,6 +159,7 @@ class Remedy(Frozen):
     indemnity: IndemnityPlan | None = None
     recovery: RecoveryPlan | None = None
     reasons: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class EndCase(Frozen):
@@ -164,9 +167,7 @@ class EndCase(Frozen):
 
     case: CaseRef
     outcome: str
-    regions: dict[str, str]
-    recovery: str | None = None
-    events: tuple[str, ...] = ()
+    status: CaseStatus
     at: datetime
 
 
@@ -451,5 +452,3 @@ class SettlementOutcome(Frozen):
 class CycleOutcome(Frozen):
     cut: str
     merchants: int
-
-

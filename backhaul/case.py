@@ -112,8 +112,7 @@ _TABLE: dict[Region, dict[str, str]] = {
     Region.SETTLEMENT: {"none": "posted", "posted": ""},
 }
 TRANSITIONS: dict[Region, dict[str, frozenset[str]]] = {
-    region: {state: frozenset(targets.split()) for state, targets in table.items()}
-    for region, table in _TABLE.items()
+    region: {state: frozenset(targets.split()) for state, targets in table.items()} for region, table in _TABLE.items()
 }
 """Which state may follow which, per region (domain 3). A state without a row is an end."""
 
@@ -202,7 +201,7 @@ class Situation:
     regions: Regions
     closed: bool = False
     waiting_for: str | None = None
-    parked: str | None = None
+    parked: frozenset[str] = frozenset()
     parked_effect: bool = False
     self_ship: bool = False
     waybill_known: bool = False
@@ -225,7 +224,7 @@ def refusal(update: Update, now: Situation) -> str | None:
     if update is Update.EXTEND_DEADLINE:
         return None if now.has_deadline else "not_waiting"
     if update is Update.CLOSE_CASE:
-        if now.parked is None:
+        if not now.parked:
             return "not_parked"
         return "money_under_way" if now.money_under_way else None
     if update in _OPERATOR:
@@ -234,12 +233,12 @@ def refusal(update: Update, now: Situation) -> str | None:
 
 
 def _operator_refusal(update: Update, now: Situation) -> str | None:
-    if now.parked is None:
+    if not now.parked:
         return "not_parked"
     if update is Update.APPLY_RULING:
-        return None if now.waiting_for in {"ruling", "arbitration"} else "not_waiting"
+        return None if now.parked & {"ruling_needed", "arbitration_needed"} else "not_waiting"
     if update is Update.APPLY_APPROVAL:
-        return None if now.parked == "approval_required" else "not_waiting"
+        return None if "approval_required" in now.parked else "not_waiting"
     return None if now.parked_effect else "not_waiting"
 
 
@@ -251,8 +250,8 @@ def _party_refusal(update: Update, now: Situation) -> str | None:
         case Update.WITHDRAW:
             if regions.scanned:
                 return "already_picked_up"
-            done = now.withdrawing or regions[Region.AUTHORIZATION] not in {"requested", "info_requested", "authorized"}
-            return "already_decided" if done else None
+            over = regions[Region.AUTHORIZATION] not in {"requested", "info_requested", "authorized"}
+            return "already_decided" if over or now.withdrawing else None
         case Update.ANSWER_FINDING:
             return None if waiting == "finding_answer" else "no_finding"
         case Update.PROVIDE_WAYBILL:

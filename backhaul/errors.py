@@ -112,6 +112,12 @@ CODES: dict[str, str] = {
     "over_refund": "More would be refunded than was paid.",
     "over_indemnity": "More would be indemnified than was lost or is insured.",
     "invariant_broken": "An invariant does not hold; nothing was written.",
+    "step_failed": "A step failed in a way that has no code of its own; the activity's failure tells more.",
+    # why a case is parked, beside the codes above
+    "ruling_needed": "The facts contradict each other or are disputed: a human rules on liability.",
+    "arbitration_needed": "The consumer escalated a refusal, or the rules refer the request: a human decides.",
+    "cancel_requested": "Somebody asked to cancel after the courier had the goods.",
+    "courier_refused": "The courier refuses the goods; a human decides how they travel.",
     "store_busy": "The database is busy.",
 }
 """Every error code and what it means; documented in docs/reference/errors.md."""

@@ -1,0 +1,63 @@
+"""How a decision explains itself: reasons from one table, the numbers used, the rules applied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from backhaul.facts import CaseFacts, Text, Verdict, digest
+from backhaul.money import Money
+from backhaul.policy.book import PolicyBook
+from backhaul.policy.texts import TEXTS, Code
+
+Number = int | str | bool | None | Money
+
+
+class Check(NamedTuple):
+    """One condition of a gate: its rule, whether it holds, and the reason given when it does not."""
+
+    rule: str
+    holds: bool
+    reason: Code
+
+
+def verdict(
+    decision: str,
+    outcome: str,
+    reasons: Sequence[Code],
+    rules: Sequence[str],
+    facts: CaseFacts,
+    book: PolicyBook,
+    **numbers: Number,
+) -> Verdict:
+    """Build a verdict. Reasons and rules are kept once each, in order; amounts become minor units."""
+    codes = tuple(dict.fromkeys(reasons))
+    if not codes:
+        raise ValueError(f"{decision}: a verdict without a reason explains nothing")
+    texts = [TEXTS[code] for code in codes]
+    return Verdict(
+        decision=decision,
+        outcome=outcome,
+        reasons=tuple(code.value for code in codes),
+        rules=tuple(dict.fromkeys(rules)),
+        numbers={name: value.minor if isinstance(value, Money) else value for name, value in numbers.items()},
+        text=Text(en=" ".join(text.en for text in texts), zh="".join(text.zh for text in texts)),
+        book=book.ref,
+        facts_hash=digest(facts),
+    )
+
+
+def all_of(
+    decision: str,
+    outcomes: tuple[str, str],
+    passed: Code,
+    checks: Sequence[Check],
+    facts: CaseFacts,
+    book: PolicyBook,
+    **numbers: Number,
+) -> Verdict:
+    """The first outcome if every check holds, else the second with every reason that failed."""
+    failed = [check.reason for check in checks if not check.holds]
+    outcome = outcomes[1] if failed else outcomes[0]
+    rules = [check.rule for check in checks]
+    return verdict(decision, outcome, failed or [passed], rules, facts, book, **numbers)

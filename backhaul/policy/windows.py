@@ -1,0 +1,40 @@
+"""Return windows: calendar days at the market's offset, to the last instant of the last day (rule 4.1)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from backhaul.facts import CaseFacts
+from backhaul.policy.book import PolicyBook
+
+
+def days_since_signing(signed_at: datetime, requested_at: datetime, offset_minutes: int) -> int:
+    """Calendar days between signing and request at an offset; 0 on the day of signing, negative before it."""
+    market = timezone(timedelta(minutes=offset_minutes))
+    return (requested_at.astimezone(market).date() - signed_at.astimezone(market).date()).days
+
+
+def window_days(facts: CaseFacts, book: PolicyBook) -> int:
+    """How many days the reason gives, counted from the day after signing."""
+    rules = book.eligibility
+    return rules.quality_days if book.is_merchants(facts.reason) else rules.no_reason_days
+
+
+def is_signed(facts: CaseFacts) -> bool:
+    """Were the goods signed for at the request?"""
+    return facts.signed_at is not None and facts.signed_at <= facts.requested_at
+
+
+def inside_window(facts: CaseFacts, book: PolicyBook) -> bool:
+    """Is the request inside the window of its reason? Goods that are not signed for have none."""
+    if facts.signed_at is None or not is_signed(facts):
+        return False
+    used = days_since_signing(facts.signed_at, facts.requested_at, book.eligibility.utc_offset_minutes)
+    return used <= window_days(facts, book)
+
+
+def has_excluded_category(facts: CaseFacts, book: PolicyBook) -> bool:
+    """Is a line of a category without no-reason returns returned for no reason? The exclusion ends there."""
+    if book.is_merchants(facts.reason):
+        return False
+    return any(line.category in book.eligibility.excluded_categories for line in facts.lines)

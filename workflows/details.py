@@ -1,0 +1,74 @@
+"""What an operator reads in the Temporal UI: the current details in markdown (architecture 3.2). No personal data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backhaul.money import Money
+
+if TYPE_CHECKING:
+    from workflows.case_run import CaseRun, Parked
+
+RUNBOOKS = "docs/runbooks"
+
+
+def runbook(reason: str) -> str:
+    """Where the page for this attention reason is, in the product's own documentation."""
+    return f"{RUNBOOKS}/{reason}.md"
+
+
+def what_to_send(parked: Parked) -> str:
+    """The exact update that frees this step."""
+    match parked.reason:
+        case "ruling_needed" | "arbitration_needed":
+            return 'apply_ruling {"ruling_id": "<id of the ruling>"}'
+        case "approval_required":
+            return 'apply_approval {"approval_id": "<id of the approval>"}'
+        case "cancel_requested" | "too_many_messages":
+            return 'close_case {"reason": "<why>"}'
+        case _:
+            return "retry_step {}" if parked.effect else 'close_case {"reason": "<why>"}'
+
+
+def money_rows(run: CaseRun) -> list[tuple[str, Money]]:
+    """The case's money, line by line."""
+    sums = run.sums
+    refundable = run.judged.refundable
+    rows = [
+        ("refundable", refundable),
+        ("refunded", run.money(sums.refunded)),
+        ("refund under way", run.money(sums.under_way)),
+        ("withheld for the loss", run.money(sums.withheld)),
+        ("indemnified to the merchant", run.money(sums.indemnified)),
+        ("freight of this return", run.money(sums.freight)),
+    ]
+    return rows
+
+
+def render(run: CaseRun) -> str:
+    """Headline, money table, why, the exact update to send, runbook link."""
+    if run.judgement is None:
+        return "Reading the facts of the order."
+    parts: list[str] = []
+    attention = run.attention()
+    if attention is not None:
+        parts += [
+            f"## Parked: {attention.headline}",
+            f"**Why** `{attention.reason}` at `{attention.step}`, since {attention.since:%Y-%m-%d %H:%M:%S} UTC; "
+            f"alarm again at {attention.due:%Y-%m-%d %H:%M:%S} UTC.",
+            f"**Send** `{attention.send}`",
+            f"**Runbook** `{attention.runbook}`",
+        ]
+    elif run.wait_now is not None:
+        wait = run.wait_now
+        until = f" until {wait.due:%Y-%m-%d %H:%M:%S} UTC" if wait.due else ""
+        parts.append(f"## Waits on {wait.on.value}: {wait.code.replace('_', ' ')}{until}")
+    else:
+        parts.append(f"## {run.stage.value}")
+    table = "\n".join(f"| {name} | {amount} |" for name, amount in money_rows(run))
+    parts.append(f"| money | amount |\n|---|---:|\n{table}")
+    parts.append(" · ".join(f"{name} *{state}*" for name, state in run.regions.plain().items() if state != "none"))
+    recent = "\n".join(f"- {event.at:%m-%d %H:%M:%S} {event.by.value}: {event.what}" for event in run.events[-6:])
+    if recent:
+        parts.append(recent)
+    return "\n\n".join(parts)

@@ -1,0 +1,399 @@
+"""ReturnCase: the story of one product return, from the request to settled money. Domain 2 to 5.
+
+This file is the story and the doors: `run` reads top to bottom as the process; updates only put what a party said
+into the mailbox, after the rules of `backhaul.case` allowed it. The stages live in workflows/stages, the mechanics
+of waiting and parking in workflows/case_run.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NoReturn, TypeVar
+
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from activities.contract import FindApproval, FindRuling, Found, ProveTerminal
+from activities.declarations import Step, find_approval, find_ruling, prove_terminal
+from backhaul.case import refusal
+from backhaul.errors import CODES
+from backhaul.facts import Party, digest
+from backhaul.messages import (
+    Ack,
+    AnswerFinding,
+    AnswerOffer,
+    ApplyApproval,
+    ApplyRuling,
+    Authorize,
+    CaseOutcome,
+    CaseStatus,
+    CloseCase,
+    ConfirmReceipt,
+    Decline,
+    Escalate,
+    Explanation,
+    ExtendDeadline,
+    FirstDecision,
+    OpenReturn,
+    PickupReport,
+    ProvideAccount,
+    ProvideWaybill,
+    ReportReceiptIssue,
+    RetryStep,
+    SkipStep,
+    SubmitEvidence,
+    TrackingReport,
+    Withdraw,
+)
+from backhaul.names import UPDATE_DESCRIPTIONS, Query, Update, WorkflowType
+from workflows.case_run import MAX_MESSAGES, CaseRun, CloseRequested, Parked, trouble_of
+from workflows.stages.authorize import authorize, judge
+from workflows.stages.close import close
+from workflows.stages.collect import Collection, collect
+from workflows.stages.make_whole import make_whole
+from workflows.stages.receive import receive
+from workflows.views import status_of
+
+A = TypeVar("A", FindRuling, FindApproval)
+
+
+def _reject(code: str, message: str = "") -> NoReturn:
+    """Refuse an update with a code; nothing is written to history."""
+    text = message or CODES[code]
+    raise ApplicationError(text, {"code": code, "message": text, "field": None}, type="Rejected", non_retryable=True)
+
+
+@workflow.defn(name=WorkflowType.RETURN_CASE.value, failure_exception_types=[ValidationError])
+class ReturnCase:
+    """One durable return. Bad input fails the start; nothing wedges it."""
+
+    @workflow.init
+    def __init__(self, request: OpenReturn) -> None:
+        if not isinstance(request, OpenReturn):
+            _reject("invalid_input", "the start needs an OpenReturn")
+        self.case = CaseRun(request)
+        self._proof_lock = asyncio.Lock()
+
+    @workflow.run
+    async def run(self, request: OpenReturn) -> CaseOutcome:
+        """Carry one return from request to settled money. Cancelling acts as a withdrawal before the scan, and parks
+        the case after it: money under way is never dropped."""
+        story = asyncio.create_task(self._story())
+        while True:
+            try:
+                return await asyncio.shield(story)
+            except asyncio.CancelledError:
+                if story.done():
+                    raise
+                self._on_cancel()
+
+    async def _story(self) -> CaseOutcome:
+        case = self.case
+        try:
+            await self._until_settled(case)
+        except CloseRequested:
+            case.tell(f"closed by an operator: {case.close_reason}", Party.OPERATOR)
+        outcome = await close(case)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return outcome
+
+    async def _until_settled(self, case: CaseRun) -> None:
+        """The process itself."""
+        await judge(case)
+        if not await authorize(case):
+            return
+        if await collect(case) is not Collection.COLLECTED:
+            return
+        reception = await receive(case)
+        await make_whole(case, reception)
+
+    def _on_cancel(self) -> None:
+        if refusal(Update.WITHDRAW, self.case.situation()) is None:
+            self.case.tell("cancelled from outside: taken as a withdrawal", Party.OPERATOR)
+            self.case.mail.withdraw = Withdraw(reason="cancelled")
+            self.case.mail.withdraw_at = workflow.now()
+        else:
+            self.case.cancel_wanted = True
+
+    # ---- queries -------------------------------------------------------------------------------------------
+
+    @workflow.query(
+        name=Query.STATUS.value, description="Where the case is, what it waits for, money, allowed actions."
+    )
+    def status(self) -> CaseStatus:
+        return status_of(self.case)
+
+    @workflow.query(
+        name=Query.EXPLAIN.value, description="Every decision: rules, numbers, reasons, book, in two languages."
+    )
+    def explain(self) -> Explanation:
+        return Explanation(
+            merchant_id=self.case.id.merchant_id, rma_id=self.case.id.rma_id, decisions=tuple(self.case.verdicts)
+        )
+
+    # ---- the doors: every update, in the order of backhaul.names -----------------------------------------------
+
+    def _allow(self, update: Update) -> None:
+        code = refusal(update, self.case.situation())
+        if code is not None:
+            _reject(code)
+        if self.case.messages >= MAX_MESSAGES:
+            _reject("too_many_messages")
+
+    def _took(self, what: str, by: Party, *, duplicate: bool = False) -> Ack:
+        self.case.messages += 1
+        if what:
+            self.case.tell(what, by)
+        return Ack(recorded=True, duplicate=duplicate, stage=self.case.stage.value)
+
+    @workflow.update(name=Update.FIRST_DECISION.value, description=UPDATE_DESCRIPTIONS[Update.FIRST_DECISION])
+    async def first_decision(self, request_hash: str) -> FirstDecision:
+        await workflow.wait_condition(lambda: self.case.judgement is not None)
+        judged = self.case.judged
+        return FirstDecision(
+            merchant_id=self.case.id.merchant_id,
+            rma_id=self.case.id.rma_id,
+            workflow_id=workflow.info().workflow_id,
+            outcome=judged.outcome,
+            reasons=judged.reasons,
+            refundable=judged.refundable,
+            rfi=judged.rfi,
+            rdv=judged.rdv,
+            book_version=judged.book.version,
+            text=judged.text,
+        )
+
+    @first_decision.validator
+    def _first_decision_ok(self, request_hash: str) -> None:
+        if request_hash != digest(self.case.request):
+            _reject("return_conflict")
+
+    @workflow.update(name=Update.WITHDRAW.value, description=UPDATE_DESCRIPTIONS[Update.WITHDRAW])
+    def withdraw(self, said: Withdraw) -> Ack:
+        self.case.mail.withdraw, self.case.mail.withdraw_at = said, workflow.now()
+        return self._took("asks to withdraw", Party.CONSUMER)
+
+    @withdraw.validator
+    def _withdraw_ok(self, said: Withdraw) -> None:
+        self._allow(Update.WITHDRAW)
+
+    @workflow.update(name=Update.ANSWER_OFFER.value, description=UPDATE_DESCRIPTIONS[Update.ANSWER_OFFER])
+    def answer_offer(self, said: AnswerOffer) -> Ack:
+        return self._took(f"offer: {said.answer.value}", Party.CONSUMER)
+
+    @answer_offer.validator
+    def _answer_offer_ok(self, said: AnswerOffer) -> None:
+        self._allow(Update.ANSWER_OFFER)
+
+    @workflow.update(name=Update.ANSWER_FINDING.value, description=UPDATE_DESCRIPTIONS[Update.ANSWER_FINDING])
+    def answer_finding(self, said: AnswerFinding) -> Ack:
+        self.case.mail.finding = said
+        return self._took("", Party.CONSUMER)
+
+    @answer_finding.validator
+    def _answer_finding_ok(self, said: AnswerFinding) -> None:
+        self._allow(Update.ANSWER_FINDING)
+
+    @workflow.update(name=Update.PROVIDE_WAYBILL.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_WAYBILL])
+    def provide_waybill(self, said: ProvideWaybill) -> Ack:
+        self.case.mail.waybill = said
+        return self._took(f"sent by themselves, waybill {said.waybill}", Party.CONSUMER)
+
+    @provide_waybill.validator
+    def _provide_waybill_ok(self, said: ProvideWaybill) -> None:
+        self._allow(Update.PROVIDE_WAYBILL)
+
+    @workflow.update(name=Update.PROVIDE_ACCOUNT.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_ACCOUNT])
+    def provide_account(self, said: ProvideAccount) -> Ack:
+        return self._took("names another account", Party.CONSUMER)
+
+    @provide_account.validator
+    def _provide_account_ok(self, said: ProvideAccount) -> None:
+        self._allow(Update.PROVIDE_ACCOUNT)
+
+    @workflow.update(name=Update.ESCALATE.value, description=UPDATE_DESCRIPTIONS[Update.ESCALATE])
+    def escalate(self, said: Escalate) -> Ack:
+        self.case.mail.escalate = said
+        return self._took("escalates the refusal", Party.CONSUMER)
+
+    @escalate.validator
+    def _escalate_ok(self, said: Escalate) -> None:
+        self._allow(Update.ESCALATE)
+
+    @workflow.update(name=Update.AUTHORIZE.value, description=UPDATE_DESCRIPTIONS[Update.AUTHORIZE])
+    def authorize(self, said: Authorize) -> Ack:
+        self.case.mail.authorize = said
+        return self._took("", Party.MERCHANT)
+
+    @authorize.validator
+    def _authorize_ok(self, said: Authorize) -> None:
+        self._allow_once(Update.AUTHORIZE, self.case.mail.authorize or self.case.mail.decline)
+
+    @workflow.update(name=Update.DECLINE.value, description=UPDATE_DESCRIPTIONS[Update.DECLINE])
+    def decline(self, said: Decline) -> Ack:
+        self.case.mail.decline = said
+        return self._took("", Party.MERCHANT)
+
+    @decline.validator
+    def _decline_ok(self, said: Decline) -> None:
+        self._allow_once(Update.DECLINE, self.case.mail.authorize or self.case.mail.decline)
+
+    @workflow.update(name=Update.CONFIRM_RECEIPT.value, description=UPDATE_DESCRIPTIONS[Update.CONFIRM_RECEIPT])
+    def confirm_receipt(self, said: ConfirmReceipt) -> Ack:
+        self.case.mail.confirm = said
+        return self._took("", Party.MERCHANT)
+
+    @confirm_receipt.validator
+    def _confirm_receipt_ok(self, said: ConfirmReceipt) -> None:
+        self._allow_once(Update.CONFIRM_RECEIPT, self.case.mail.confirm or self.case.mail.issue)
+
+    @workflow.update(
+        name=Update.REPORT_RECEIPT_ISSUE.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_RECEIPT_ISSUE]
+    )
+    def report_receipt_issue(self, said: ReportReceiptIssue) -> Ack:
+        self.case.mail.issue = said
+        return self._took("", Party.MERCHANT)
+
+    @report_receipt_issue.validator
+    def _report_receipt_issue_ok(self, said: ReportReceiptIssue) -> None:
+        self._allow_once(Update.REPORT_RECEIPT_ISSUE, self.case.mail.confirm or self.case.mail.issue)
+        ours = {line.line_id for line in self.case.request.lines}
+        if any(item.line_id not in ours for item in said.findings):
+            _reject("line_unknown")
+
+    @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])
+    def submit_evidence(self, said: SubmitEvidence) -> Ack:
+        return self._took(f"{len(said.evidence)} pieces of evidence: {said.evidence[0].ref}", said.evidence[0].by)
+
+    @submit_evidence.validator
+    def _submit_evidence_ok(self, said: SubmitEvidence) -> None:
+        self._allow(Update.SUBMIT_EVIDENCE)
+
+    @workflow.update(name=Update.REPORT_PICKUP.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_PICKUP])
+    def report_pickup(self, said: PickupReport) -> Ack:
+        return self._took("", Party.COURIER, duplicate=not self.case.receive_pickup(said))
+
+    @report_pickup.validator
+    def _report_pickup_ok(self, said: PickupReport) -> None:
+        self._allow(Update.REPORT_PICKUP)
+
+    @workflow.update(name=Update.REPORT_TRACKING.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_TRACKING])
+    def report_tracking(self, said: TrackingReport) -> Ack:
+        new = self.case.receive_tracking(said)
+        return self._took(said.status.value if new else "", Party.COURIER, duplicate=not new)
+
+    @report_tracking.validator
+    def _report_tracking_ok(self, said: TrackingReport) -> None:
+        self._allow(Update.REPORT_TRACKING)
+
+    # ---- operators -----------------------------------------------------------------------------------------
+
+    @workflow.update(name=Update.RETRY_STEP.value, description=UPDATE_DESCRIPTIONS[Update.RETRY_STEP])
+    def retry_step(self, said: RetryStep) -> Ack:
+        parked = self._parked_effect(said.step)
+        parked.command = "retry"
+        return self._took(f"tries {parked.step} again", Party.OPERATOR)
+
+    @retry_step.validator
+    def _retry_step_ok(self, said: RetryStep) -> None:
+        self._allow(Update.RETRY_STEP)
+        self._parked_effect(said.step)
+
+    @workflow.update(name=Update.SKIP_STEP.value, description=UPDATE_DESCRIPTIONS[Update.SKIP_STEP])
+    async def skip_step(self, said: SkipStep) -> Ack:
+        async with self._proof_lock:
+            parked = self._parked_effect(said.step)
+            if parked.money:
+                request = ProveTerminal(case=self.case.judged.case, key=parked.key or "", approval_id=said.approval_id)
+                try:
+                    parked.proof = await workflow.execute_activity(
+                        prove_terminal.name,
+                        request,
+                        result_type=prove_terminal.result,
+                        task_queue=prove_terminal.queue,
+                        start_to_close_timeout=prove_terminal.start_to_close,
+                        heartbeat_timeout=prove_terminal.heartbeat,
+                        retry_policy=prove_terminal.retry,
+                        summary=prove_terminal.summary(request),
+                    )
+                except ActivityError as error:
+                    trouble = trouble_of(error)
+                    _reject(trouble.code, trouble.message)
+            parked.command = "skip"
+        return self._took(f"skips {parked.step}", Party.OPERATOR)
+
+    @skip_step.validator
+    def _skip_step_ok(self, said: SkipStep) -> None:
+        self._allow(Update.SKIP_STEP)
+        parked = self._parked_effect(said.step)
+        if not parked.skippable:
+            _reject("not_waiting", f"{parked.step} cannot be skipped")
+        if parked.money and not (said.provider_proof or said.approval_id):
+            _reject("proof_required")
+
+    @workflow.update(name=Update.EXTEND_DEADLINE.value, description=UPDATE_DESCRIPTIONS[Update.EXTEND_DEADLINE])
+    def extend_deadline(self, said: ExtendDeadline) -> Ack:
+        self.case.extend(said.seconds)
+        return self._took(f"{said.seconds} s more", Party.OPERATOR)
+
+    @extend_deadline.validator
+    def _extend_deadline_ok(self, said: ExtendDeadline) -> None:
+        self._allow(Update.EXTEND_DEADLINE)
+
+    @workflow.update(name=Update.APPLY_RULING.value, description=UPDATE_DESCRIPTIONS[Update.APPLY_RULING])
+    async def apply_ruling(self, said: ApplyRuling) -> Ack:
+        found = await self._find(find_ruling, FindRuling(case=self.case.judged.case, ruling_id=said.ruling_id))
+        self.case.mail.ruling = found
+        return self._took(f"ruling {said.ruling_id}", Party.OPERATOR)
+
+    @apply_ruling.validator
+    def _apply_ruling_ok(self, said: ApplyRuling) -> None:
+        self._allow(Update.APPLY_RULING)
+
+    @workflow.update(name=Update.APPLY_APPROVAL.value, description=UPDATE_DESCRIPTIONS[Update.APPLY_APPROVAL])
+    async def apply_approval(self, said: ApplyApproval) -> Ack:
+        parked = next(item for item in self.case.parked if item.reason == "approval_required")
+        request = FindApproval(case=self.case.judged.case, approval_id=said.approval_id, subject=parked.key or "")
+        self.case.mail.approval = await self._find(find_approval, request)
+        return self._took(f"approval {said.approval_id}", Party.OPERATOR)
+
+    @apply_approval.validator
+    def _apply_approval_ok(self, said: ApplyApproval) -> None:
+        self._allow(Update.APPLY_APPROVAL)
+
+    @workflow.update(name=Update.CLOSE_CASE.value, description=UPDATE_DESCRIPTIONS[Update.CLOSE_CASE])
+    def close_case(self, said: CloseCase) -> Ack:
+        self.case.close_reason = said.reason
+        return self._took("", Party.OPERATOR)
+
+    @close_case.validator
+    def _close_case_ok(self, said: CloseCase) -> None:
+        self._allow(Update.CLOSE_CASE)
+
+    # ---- shared by the doors ---------------------------------------------------------------------------------
+
+    def _allow_once(self, update: Update, answered: object) -> None:
+        self._allow(update)
+        if answered:
+            _reject("already_decided")
+
+    def _parked_effect(self, step: str | None) -> Parked:
+        for parked in self.case.parked:
+            if parked.effect and parked.command is None and step in {None, parked.step, parked.key}:
+                return parked
+        _reject("not_parked")
+
+    async def _find(self, declared: Step[A, Found], request: A) -> Found:
+        """Read what an authenticated person decided. Refuses the update when there is no such thing."""
+        try:
+            return await workflow.execute_local_activity(
+                declared.name,
+                request,
+                result_type=Found,
+                schedule_to_close_timeout=declared.start_to_close,
+                retry_policy=declared.retry,
+            )
+        except ActivityError as error:
+            trouble = trouble_of(error)
+            _reject(trouble.code, trouble.message)

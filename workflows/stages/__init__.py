@@ -1,0 +1,1 @@
+"""A case's stages, one module each, in the order in which they happen."""

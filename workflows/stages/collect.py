@@ -1,0 +1,272 @@
+"""Stage 2: the goods leave the consumer. A courier's visit with the check at the door, or a parcel that the
+consumer sends. Domain 2.3 to 2.5, X3 to X7, X23 to X25."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from temporalio import workflow
+
+from activities.contract import BookPickup, Booked, FetchEvents, LeavePickup, Proof, RecordPickup, RecordWaybill
+from activities.declarations import book_pickup, fetch_events, leave_pickup, record_pickup, record_waybill
+from backhaul.case import Region
+from backhaul.facts import Finding, Party
+from backhaul.messages import DoorstepFinding, PickupOutcome, PickupReport
+from backhaul.slots import next_slot
+from workflows.case_run import CaseRun
+from workflows.stages import doorstep, make_whole
+
+
+class Collection(StrEnum):
+    """How the stage ended."""
+
+    COLLECTED = "collected"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+@dataclass
+class Visits:
+    """What the visits so far came to."""
+
+    count: int = 0
+    misses: int = 0
+    no_shows: int = 0
+    courier: int = 0
+
+
+async def collect(run: CaseRun) -> Collection:
+    """Get the goods on their way, or learn that they will not come."""
+    if run.self_ship:
+        return await _self_ship(run)
+    visits = Visits()
+    give_up = workflow.now() + timedelta(seconds=run.judged.terms.no_show_total_s)
+    while True:
+        if run.mail.withdraw is not None:
+            return _withdrawn(run)
+        booked = await _book(run, visits)
+        if booked is None:
+            return await _self_ship(run)
+        report = await _visit(run, booked)
+        if report is None:
+            return _withdrawn(run)
+        if report.outcome is PickupOutcome.PICKED_UP and _has_ours(run, report):
+            return await _scanned(run, report)
+        ended = await _next_visit(run, visits, report, late=workflow.now() >= give_up)
+        if ended is not None:
+            return ended
+        if run.self_ship:
+            return await _self_ship(run)
+
+
+def _withdrawn(run: CaseRun) -> Collection:
+    run.regions.to(Region.LOGISTICS, "not_required")
+    run.regions.to(Region.AUTHORIZATION, "withdrawn")
+    run.tell("withdrawn before the scan", Party.CONSUMER)
+    return Collection.WITHDRAWN
+
+
+def _has_ours(run: CaseRun, report: PickupReport) -> bool:
+    ours = {line.line_id for line in run.request.lines}
+    return not report.collected or bool(ours & set(report.collected))
+
+
+async def _book(run: CaseRun, visits: Visits) -> Booked | None:
+    """Book, or join, the pickup of this order and address (combined pickup). None: an operator skipped it."""
+    terms = run.judged.terms
+    visits.count += 1
+    wished = run.request.slot if visits.count == 1 else None
+    start, end = (
+        (wished.start, wished.end) if wished else next_slot(workflow.now(), terms.slot_lead_s, terms.slot_length_s)
+    )
+    booked = await run.effect(
+        book_pickup,
+        BookPickup(
+            case=run.judged.case,
+            address_ref=run.request.address_ref,
+            zone=run.request.zone,
+            slot_start=start,
+            slot_end=end,
+            courier=terms.couriers[min(visits.courier, len(terms.couriers) - 1)],
+            n=visits.count,
+            patience=run.patience,
+        ),
+    )
+    if isinstance(booked, Proof):
+        run.self_ship = True
+        return None
+    run.regions.to(Region.LOGISTICS, "booked")
+    run.waybill, run.pickup_id, run.courier = booked.waybill, booked.pickup_id, booked.courier
+    run.tell(f"pickup {visits.count} booked with {booked.courier}, waybill {booked.waybill}", Party.COURIER)
+    return booked
+
+
+async def _visit(run: CaseRun, booked: Booked) -> PickupReport | None:
+    """Wait for this visit's report (X4: a missed one is known two hours after the slot). None: withdrawn and voided."""
+    mail = run.mail
+    due = booked.slot_end + timedelta(seconds=run.judged.terms.slot_grace_s)
+    while True:
+        told = await run.wait(
+            Party.COURIER, "pickup", due, lambda: bool(mail.pickups or mail.trackings or mail.withdraw)
+        )
+        if not told or (mail.trackings and not mail.pickups):
+            await poll(run)
+        report = _take(run, booked.waybill)
+        if report is not None:
+            return report
+        if mail.withdraw is not None:
+            if await _void(run, booked):
+                return None
+            due = workflow.now() + timedelta(seconds=run.judged.terms.cancel_answer_s)
+        elif mail.trackings:
+            first = min(mail.trackings, key=lambda tracking: tracking.occurred_at)
+            return _implied_scan(run, booked.waybill, f"{first.event_id}.scan", first.occurred_at)
+        elif not told:
+            return PickupReport(
+                event_id=f"{booked.waybill}.silent",
+                outcome=PickupOutcome.MISSED,
+                waybill=booked.waybill,
+                occurred_at=workflow.now(),
+                reason="no_report",
+            )
+
+
+def _take(run: CaseRun, waybill: str) -> PickupReport | None:
+    """The earliest report that concerns this visit; a scan counts whichever waybill it names."""
+    for report in sorted(run.mail.pickups, key=lambda item: item.occurred_at):
+        run.mail.pickups.remove(report)
+        if report.waybill == waybill or report.outcome is PickupOutcome.PICKED_UP:
+            return report
+    return None
+
+
+def _implied_scan(run: CaseRun, waybill: str, event_id: str, at: object) -> PickupReport:
+    """The parcel moves, so it was scanned: the visit's own report is lost, and the check counts as waived."""
+    return PickupReport.model_validate(
+        {
+            "event_id": event_id,
+            "outcome": PickupOutcome.PICKED_UP,
+            "waybill": waybill,
+            "occurred_at": at,
+            "collected": [line.line_id for line in run.request.lines],
+            "inspected": False,
+        }
+    )
+
+
+async def poll(run: CaseRun) -> None:
+    """Lost webhooks are made up for: read the courier's own log, keep what is new."""
+    if run.waybill is None or run.courier is None:
+        return
+    events = await run.effect(fetch_events, FetchEvents(case=run.judged.case, courier=run.courier, waybill=run.waybill))
+    if isinstance(events, Proof):
+        return
+    for pickup in events.pickups:
+        run.receive_pickup(pickup)
+    for tracking in events.trackings:
+        run.receive_tracking(tracking)
+
+
+async def _void(run: CaseRun, booked: Booked) -> bool:
+    """X23 to X25: facts decide. A withdrawn case is final only when the courier has confirmed the void."""
+    asked = run.mail.withdraw_at
+    left = await run.effect(
+        leave_pickup, LeavePickup(case=run.judged.case, pickup_id=booked.pickup_id, patience=run.patience)
+    )
+    if isinstance(left, Proof) or left.voided:
+        return True
+    run.mail.withdraw, run.scan_known = None, True
+    run.tell(f"not withdrawn: scanned at {left.collected_at}, cancelled at {asked}", Party.COURIER)
+    return False
+
+
+async def _next_visit(run: CaseRun, visits: Visits, report: PickupReport, *, late: bool) -> Collection | None:
+    """X4 to X6: what an unsuccessful visit leads to. None: another visit, or (run.self_ship) the consumer sends."""
+    terms = run.judged.terms
+    run.tell(f"visit {visits.count}: {report.outcome.value} {report.reason or ''}".strip(), Party.COURIER)
+    match report.outcome:
+        case PickupOutcome.MISSED:
+            run.regions.to(Region.LOGISTICS, "missed")
+            visits.misses += 1
+            if visits.misses >= terms.max_misses:
+                visits.misses, visits.courier = 0, visits.courier + 1
+                run.self_ship = visits.courier >= len(terms.couriers)
+        case PickupOutcome.REJECTED:
+            run.regions.to(Region.LOGISTICS, "courier_rejected")
+            if report.reason not in {"unpacked", "packaging"}:
+                await run.park("courier_refused", f"the courier refuses: {report.reason}", step="pickup")
+                run.self_ship = True
+        case _:
+            run.regions.to(Region.LOGISTICS, "no_show")
+            visits.no_shows += 1
+            if visits.no_shows >= terms.max_no_shows or late:
+                return _expired(run, "nobody at the door")
+    return None
+
+
+def _expired(run: CaseRun, why: str) -> Collection:
+    run.regions.to(Region.LOGISTICS, "not_required")
+    run.regions.to(Region.AUTHORIZATION, "expired")
+    run.tell(f"expired: {why}", Party.PLATFORM)
+    return Collection.EXPIRED
+
+
+async def _self_ship(run: CaseRun) -> Collection:
+    """X3: the consumer sends the parcel; it counts as collected at the first trace."""
+    mail, terms = run.mail, run.judged.terms
+    if run.regions[Region.LOGISTICS] != "unbooked":
+        run.regions.to(Region.LOGISTICS, "unbooked")
+    run.self_ship, run.pickup_id = True, None
+    due = workflow.now() + timedelta(seconds=terms.self_ship_s)
+    given = await run.wait(Party.CONSUMER, "waybill", due, lambda: bool(mail.waybill or mail.withdraw))
+    if mail.withdraw is not None:
+        return _withdrawn(run)
+    if not given or mail.waybill is None:
+        return _expired(run, "no waybill was given")
+    parcel = mail.waybill
+    await run.step(record_waybill, RecordWaybill(case=run.judged.case, waybill=parcel))
+    run.waybill, run.courier = parcel.waybill, parcel.courier
+    run.regions.to(Region.LOGISTICS, "booked")
+    traced = workflow.now() + timedelta(seconds=terms.lost_s)
+    while not mail.trackings:
+        if mail.withdraw is not None:
+            return _withdrawn(run)
+        if not await run.wait(Party.CONSUMER, "first_trace", traced, lambda: bool(mail.trackings or mail.withdraw)):
+            await poll(run)
+            if not mail.trackings:
+                return _expired(run, "the parcel was never seen")
+    first = min(mail.trackings, key=lambda tracking: tracking.occurred_at)
+    return await _scanned(run, _implied_scan(run, parcel.waybill, f"{first.event_id}.scan", first.occurred_at))
+
+
+async def _scanned(run: CaseRun, report: PickupReport) -> Collection:
+    """The scan: record the check, share the freight, open the lightning gate, or deal with a finding."""
+    run.regions.to(Region.LOGISTICS, "picked_up")
+    run.moved_at = max(report.occurred_at, run.moved_at or report.occurred_at)
+    run.waybill = report.waybill
+    collected = await run.step(
+        record_pickup,
+        RecordPickup(case=run.judged.case, report=report, pickup_id=run.pickup_id, self_ship=run.mail.waybill),
+    )
+    run.verdicts += collected.verdicts
+    run.sums.freight = collected.freight_share.minor
+    found = tuple(item for item in report.findings if item.finding is not Finding.OK and _is_ours(run, item))
+    state = "waived" if not report.inspected else ("doorstep_flag" if found else "doorstep_pass")
+    run.regions.to(Region.INSPECTION, state)
+    run.tell(f"picked up, door: {state.removeprefix('doorstep_')}", Party.COURIER)
+    if collected.lightning:
+        run.credit_open = True
+        run.regions.to(Region.REFUND, "held")
+        run.tell("lightning refund", Party.PLATFORM)
+        run.spawn(make_whole.refund(run, collected.refunds))
+    if collected.freight is not None:
+        run.spawn(make_whole.freight(run, collected.freight))
+    if found and not await doorstep.finding(run, found):
+        return Collection.WITHDRAWN
+    return Collection.COLLECTED
+
+
+def _is_ours(run: CaseRun, item: DoorstepFinding) -> bool:
+    return any(line.line_id == item.line_id for line in run.request.lines)

@@ -1,0 +1,59 @@
+"""A finding at the door. Domain 4.5, X7, X8: the consumer accepts it, disputes it, or takes the goods back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+from activities.contract import AssessFinding, ReturnGoods
+from activities.declarations import assess_finding, return_goods
+from backhaul.case import Region
+from backhaul.facts import Liable, Party
+from backhaul.messages import ConsumerAtDoor, DoorstepFinding, FindingAnswer
+from workflows.case_run import CaseRun
+from workflows.stages import make_whole
+
+
+async def finding(run: CaseRun, found: tuple[DoorstepFinding, ...]) -> bool:
+    """Settle a finding at the door. False: the consumer takes the goods back and the case ends withdrawn."""
+    answer = _said_at_door(found) or await _ask(run)
+    run.tell(f"finding: {answer.value}", Party.CONSUMER)
+    if answer is FindingAnswer.WITHDRAW:
+        return await _take_back(run)
+    ruling_id = None
+    if answer is FindingAnswer.DISPUTE:
+        ruling_id = await make_whole.ruling(run, "the consumer disputes the finding at the door")
+    assessed = await run.step(assess_finding, AssessFinding(case=run.judged.case, findings=found, ruling_id=ruling_id))
+    run.verdicts += assessed.verdicts
+    run.tell(f"liable for {assessed.loss}: {assessed.liable.value}", Party.PLATFORM)
+    if assessed.indemnity is not None and assessed.liable is not Liable.UNDETERMINED:
+        run.spawn(make_whole.indemnify(run, assessed.indemnity))
+    return True
+
+
+def _said_at_door(found: tuple[DoorstepFinding, ...]) -> FindingAnswer | None:
+    """What the consumer told the courier: one objection to any line outweighs agreement to the others."""
+    said = {item.consumer for item in found}
+    if ConsumerAtDoor.WITHDRAWS in said:
+        return FindingAnswer.WITHDRAW
+    if ConsumerAtDoor.DISPUTES in said:
+        return FindingAnswer.DISPUTE
+    return FindingAnswer.ACCEPT if said == {ConsumerAtDoor.AGREES} else None
+
+
+async def _ask(run: CaseRun) -> FindingAnswer:
+    """Nothing was said at the door: ask; silence lets the finding stand."""
+    due = workflow.now() + timedelta(seconds=run.judged.terms.finding_answer_s)
+    await run.wait(Party.CONSUMER, "finding_answer", due, lambda: run.mail.finding is not None)
+    return run.mail.finding.answer if run.mail.finding is not None else FindingAnswer.ACCEPT
+
+
+async def _take_back(run: CaseRun) -> bool:
+    if run.pickup_id is not None:
+        await run.effect(
+            return_goods, ReturnGoods(case=run.judged.case, pickup_id=run.pickup_id, patience=run.patience)
+        )
+    run.regions.to(Region.LOGISTICS, "returned_to_consumer")
+    run.regions.to(Region.AUTHORIZATION, "withdrawn")
+    return False

@@ -1,0 +1,203 @@
+"""Stage 4: everybody gets what is theirs. Refund, freight, indemnity, recovery. Domain 2.7 to 2.9, 4.5, 6."""
+
+from __future__ import annotations
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from activities.contract import (
+    ClaimFreight,
+    ClaimIndemnity,
+    FreightClaim,
+    FundIndemnity,
+    IndemnityPlan,
+    PayAdvance,
+    Proof,
+    RecoveryPlan,
+    RefundPart,
+    Remedy,
+    SendRefund,
+    SettleCase,
+    StartRecovery,
+)
+from activities.declarations import (
+    claim_freight,
+    claim_indemnity,
+    fund_indemnity,
+    pay_advance,
+    send_refund,
+    settle_case,
+)
+from backhaul.case import Region
+from backhaul.facts import Liable, Method, Party
+from backhaul.ids import recovery_id
+from backhaul.names import WorkflowType
+from workflows.case_run import CaseRun
+from workflows.stages.receive import Reception
+
+
+async def make_whole(run: CaseRun, reception: Reception) -> None:
+    """Fix every amount by the rules, post it, and send the money."""
+    remedy = await _settle(run, reception, None)
+    while remedy.liable is Liable.UNDETERMINED:
+        ruled = await ruling(run, "the findings contradict each other, or the objection came late")
+        remedy = await _settle(run, reception, ruled)
+    _close_inspection(run, reception)
+    run.credit_open = False
+    run.sums.withheld = remedy.withheld.minor
+    if remedy.refunds:
+        run.regions.to(Region.REFUND, "due")
+        run.spawn(refund(run, remedy.refunds))
+    if remedy.indemnity is not None:
+        run.spawn(indemnify(run, remedy.indemnity))
+    await run.join()
+    if remedy.recovery is not None:
+        await _hand_over(run, remedy.recovery)
+
+
+async def _settle(run: CaseRun, reception: Reception, ruling_id: str | None) -> Remedy:
+    remedy = await run.step(
+        settle_case,
+        SettleCase(
+            case=run.judged.case,
+            event=reception.event,
+            receipt=reception.receipt,
+            lost=reception.event == "lost",
+            ruling_id=ruling_id,
+            delivered_at=reception.delivered_at,
+            at=workflow.now(),
+        ),
+    )
+    run.verdicts += remedy.verdicts
+    return remedy
+
+
+def _close_inspection(run: CaseRun, reception: Reception) -> None:
+    if reception.event == "lost":
+        return
+    run.regions.to(Region.LOGISTICS, "receipt_confirmed")
+    run.regions.to(Region.INSPECTION, "receipt_fail" if reception.event == "receipt_issue" else "receipt_pass")
+
+
+async def ruling(run: CaseRun, headline: str) -> str | None:
+    """A human rules: wait for the ruling, visibly. None: an operator let the case go on without one."""
+    run.regions.to(Region.DISPUTE, "open")
+    await run.park(
+        "ruling_needed",
+        headline,
+        step="liability",
+        freed=lambda: run.mail.ruling is not None,
+        within_s=run.judged.terms.ruling_s,
+    )
+    found, run.mail.ruling = run.mail.ruling, None
+    run.regions.to(Region.DISPUTE, "ruled")
+    run.regions.to(Region.DISPUTE, "final")
+    if found is not None:
+        run.tell(f"ruled: {found.outcome}", Party.OPERATOR)
+    return found.id if found is not None else None
+
+
+async def refund(run: CaseRun, parts: tuple[RefundPart, ...]) -> None:
+    """Refund to the original payments, each under its own key (X18: an unknown answer never makes a new one)."""
+    run.regions.to(Region.REFUND, "submitted")
+    run.sums.under_way = sum(part.amount.minor for part in parts)
+    results = await asyncio.gather(*(_refund_part(run, part) for part in parts))
+    run.sums.under_way = 0
+    run.regions.to(Region.REFUND, "succeeded" if all(results) else "unclaimed")
+
+
+async def _refund_part(run: CaseRun, part: RefundPart) -> bool:
+    done = await run.effect(
+        send_refund,
+        SendRefund(case=run.judged.case, part=part, patience=run.patience),
+        key=part.payment_key,
+        money=True,
+    )
+    paid = not isinstance(done, Proof) or done.state == "succeeded"
+    if paid:
+        run.sums.refunded += part.amount.minor
+    run.tell(f"refund of {part.amount} {'succeeded' if paid else 'went to unclaimed money'}", Party.PSP)
+    return paid
+
+
+async def freight(run: CaseRun, claim: FreightClaim) -> None:
+    """The return freight under RFI: the insurer pays the courier, or the consumer who sent the parcel (domain 4.2)."""
+    done = await run.effect(
+        claim_freight,
+        ClaimFreight(
+            case=run.judged.case,
+            claim=claim,
+            method=Method.SELF_SHIP if run.self_ship else Method.PICKUP,
+            patience=run.patience,
+        ),
+        key=claim.payment_key,
+        money=True,
+    )
+    if not isinstance(done, Proof):
+        run.tell(f"freight of {claim.amount} paid by the insurer", Party.INSURER)
+
+
+async def indemnify(run: CaseRun, plan: IndemnityPlan) -> None:
+    """Claim the loss, pay the merchant at once, let the insurer fund it (domain 4.3, J30 to J34)."""
+    case, regions = run.judged.case, run.regions
+    regions.to(Region.INDEMNITY, "notified")
+    regions.to(Region.INDEMNITY, "verified")
+    claimed = await run.effect(
+        claim_indemnity,
+        ClaimIndemnity(case=case, plan=plan, patience=run.patience),
+        key=plan.claim_ref,
+        money=True,
+    )
+    if isinstance(claimed, Proof) and claimed.state != "succeeded":
+        regions.to(Region.INDEMNITY, "denied")
+        return
+    regions.to(Region.INDEMNITY, "reserved")
+    approval = await _second_person(run, plan) if plan.approval_needed else None
+    regions.to(Region.INDEMNITY, "approved")
+    regions.to(Region.INDEMNITY, "paying")
+    advance = PayAdvance(case=case, plan=plan, approval_id=approval, patience=run.patience)
+    funding = FundIndemnity(case=case, plan=plan, patience=run.patience)
+    await asyncio.gather(
+        run.effect(pay_advance, advance, key=plan.advance_key, money=True),
+        run.effect(fund_indemnity, funding, key=plan.funding_key, money=True),
+    )
+    run.sums.indemnified += plan.amount.minor
+    regions.to(Region.INDEMNITY, "paid")
+    run.tell(f"indemnity of {plan.amount} paid out to the merchant", Party.INSURER)
+
+
+async def _second_person(run: CaseRun, plan: IndemnityPlan) -> str | None:
+    """X17: above the authority limit nothing is paid without a second person."""
+    run.regions.to(Region.INDEMNITY, "pending_authority")
+    await run.park(
+        "approval_required",
+        f"{plan.amount} to {plan.payee} is above the authority limit",
+        step="pay_advance",
+        key=plan.advance_key,
+        freed=lambda: run.mail.approval is not None,
+        within_s=run.judged.terms.authority_s,
+    )
+    found, run.mail.approval = run.mail.approval, None
+    return found.id if found is not None else None
+
+
+async def _hand_over(run: CaseRun, plan: RecoveryPlan) -> None:
+    """Recovery goes on without the case. Its id is the claim's: already started is a success."""
+    run.regions.to(Region.RECOVERY, "identified")
+    workflow_id = recovery_id(plan.claim_ref)
+    try:
+        await workflow.start_child_workflow(
+            WorkflowType.RECOVERY.value,
+            StartRecovery(case=run.judged.case, plan=plan, terms=run.judged.terms),
+            id=workflow_id,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            static_summary=f"Recover {plan.amount} from the {plan.liable.value}",
+        )
+    except WorkflowAlreadyStartedError:
+        pass
+    run.recovery = workflow_id
+    run.regions.to(Region.RECOVERY, "handed_over")

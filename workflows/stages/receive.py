@@ -1,0 +1,80 @@
+"""Stage 3: the parcel travels and the merchant answers. Domain 2.6, X9 to X12."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+
+from backhaul.case import Region
+from backhaul.facts import Inspection, InspectionResult, Party
+from backhaul.messages import TrackingReport, TrackingStatus
+from workflows.case_run import CaseRun
+from workflows.stages.collect import poll
+
+
+@dataclass(frozen=True)
+class Reception:
+    """How the goods ended up: the event for `settle_case`, and the receipt inspection, if there was one."""
+
+    event: str
+    receipt: Inspection | None = None
+    delivered_at: datetime | None = None
+
+
+async def receive(run: CaseRun) -> Reception:
+    """Follow the parcel to the merchant and hear what the merchant says; each silence has its timer."""
+    delivered = await _transit(run)
+    if delivered is None:
+        run.regions.to(Region.LOGISTICS, "lost")
+        run.tell("lost in transit", Party.COURIER)
+        return Reception("lost")
+    run.regions.to(Region.LOGISTICS, "delivered")
+    run.regions.to(Region.INSPECTION, "receipt_pending")
+    run.tell("delivered to the merchant", Party.COURIER)
+    return await _merchant(run, delivered.occurred_at)
+
+
+async def _transit(run: CaseRun) -> TrackingReport | None:
+    """X9: no movement for a while, ask the courier; none for longer, the parcel is lost. None: lost."""
+    terms = run.judged.terms
+    asked_at: datetime | None = None
+    while True:
+        moved = run.moved_at or workflow.now()
+        trace, lost = moved + timedelta(seconds=terms.trace_s), moved + timedelta(seconds=terms.lost_s)
+        due = lost if asked_at is not None and asked_at >= trace else trace
+        if not await run.wait(Party.COURIER, "delivery", due, lambda: _decisive(run) is not None):
+            if workflow.now() < (run.moved_at or moved) + timedelta(seconds=terms.trace_s):
+                continue
+            await poll(run)
+            asked_at = workflow.now()
+        report = _decisive(run)
+        if report is not None:
+            return report if report.status is TrackingStatus.DELIVERED else None
+        if workflow.now() >= (run.moved_at or moved) + timedelta(seconds=terms.lost_s):
+            return None
+
+
+def _decisive(run: CaseRun) -> TrackingReport | None:
+    """The latest thing the courier said that ends the transit; a delivery outweighs an earlier loss."""
+    told = [item for item in run.mail.trackings if item.status in {TrackingStatus.DELIVERED, TrackingStatus.LOST}]
+    return max(told, key=lambda item: (item.status is TrackingStatus.DELIVERED, item.occurred_at)) if told else None
+
+
+async def _merchant(run: CaseRun, delivered_at: datetime) -> Reception:
+    """X10, X11: the merchant confirms, objects, or stays silent until the timer accepts for them."""
+    mail = run.mail
+    due = delivered_at + timedelta(seconds=run.judged.terms.receipt_silence_s)
+    answered = await run.wait(Party.MERCHANT, "receipt", due, lambda: bool(mail.confirm or mail.issue))
+    if not answered:
+        run.tell("accepted by silence", Party.PLATFORM)
+        return Reception("receipt_silence", delivered_at=delivered_at)
+    if mail.issue is not None:
+        found = Inspection(result=InspectionResult.FINDING, findings=mail.issue.findings, at=workflow.now())
+        run.tell("objection at the receipt", Party.MERCHANT)
+        return Reception("receipt_issue", found, delivered_at)
+    run.tell("receipt confirmed", Party.MERCHANT)
+    clean = mail.confirm is not None and mail.confirm.contradicts_doorstep
+    receipt = Inspection(result=InspectionResult.OK, at=workflow.now()) if clean else None
+    return Reception("received_ok", receipt, delivered_at)
