@@ -74,11 +74,12 @@ async def http(strange: tuple[Strange, str]) -> AsyncIterator[Http]:
 
 
 async def _error(http: Http, path: str, method: str = "POST") -> BackhaulError:
+    async def call() -> Thing:
+        answer = await (http.post(path, "k", Thing()) if method == "POST" else http.get(path))
+        return answer.read(Thing)
+
     with pytest.raises(BackhaulError) as caught:
-        if method == "POST":
-            (await http.post(path, "k", Thing())).read(Thing)
-        else:
-            (await http.get(path)).read(Thing)
+        await call()
     return caught.value
 
 
