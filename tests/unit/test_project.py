@@ -225,6 +225,7 @@ PLANTED = {
     "workflows-pure": ("workflows/planted.py", "import sqlmodel"),
     "workflows-no-zoneinfo": ("workflows/planted.py", "import zoneinfo"),
     "declarations-pure": ("activities/declarations.py", "import activities.implementation"),
+    "declarations-pure in the contract": ("activities/contract.py", "import sqlmodel"),
     "backhaul-core": ("backhaul/planted.py", "import temporalio.workflow"),
     "backhaul-core by the client": ("backhaul/planted.py", "import backhaul.client"),
     "backhaul-client": ("backhaul/client.py", "import typer"),
@@ -240,11 +241,11 @@ def skeleton(folder: Path) -> Path:
     for name in PACKAGES:
         (folder / name).mkdir()
         (folder / name / "__init__.py").touch()
-    for name in ("activities/declarations.py", "activities/implementation.py"):
+    for name in ("activities/declarations.py", "activities/contract.py", "activities/implementation.py"):
         (folder / name).touch()
     for name in ("backhaul/client.py", "backhaul/cli.py"):
         (folder / name).write_text("import temporalio.client\n")
-    (folder / "workflows" / "story.py").write_text("from activities import declarations\nimport backhaul\n")
+    (folder / "workflows" / "story.py").write_text("from activities import contract, declarations\nimport backhaul\n")
     shutil.copy(ROOT / "scripts" / "contracts.py", folder / "scripts")
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
