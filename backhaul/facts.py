@@ -123,6 +123,9 @@ class LineFacts(Frozen):
     commission_bps: int = 0
     refunded_before: Money | None = Field(default=None, description="refunded on this line by other cases")
     commission_reversed_before: Money | None = None
+    declared: Money | None = Field(
+        default=None, description="RDV: declared value of the whole line, where lines declare one of their own"
+    )
 
 
 class CoverFacts(Frozen):
@@ -132,7 +135,12 @@ class CoverFacts(Frozen):
     kind: CoverKind
     sum_insured: Money
     remaining: Money
-    declared: Money | None = Field(default=None, description="RDV: declared value of the whole order's goods, None = full value")
+    declared: Money | None = Field(
+        default=None, description="RDV: declared value of the whole order's goods, None = full value"
+    )
+    insured_value: Money | None = Field(
+        default=None, description="RDV: value of the order's goods that `declared` stands against, if recorded"
+    )
     upper_tier: bool = Field(default=False, description="RDV: the upper tier was bought")
     bound_at: datetime
     book: BookRef
@@ -155,6 +163,7 @@ class MerchantFacts(Frozen):
     merchant_id: Token
     auto_authorize: bool = True
     credit_tier: int = 0
+    offers: bool = Field(default=False, description="opted in to save-the-sale (domain 4.7)")
 
 
 class PaymentFacts(Frozen):
@@ -235,4 +244,4 @@ class Verdict(Frozen):
     @property
     def yes(self) -> bool:
         """Does the outcome say that the asked-for thing may happen?"""
-        return self.outcome in {"yes", "eligible", "allow", "auto"}
+        return self.outcome in {"yes", "eligible", "allow", "auto", "open"}
