@@ -30,14 +30,16 @@ class EntryRow(Table, table=True):
     entry_key: str = Field(unique=True)
     content_hash: str
     template: str
-    merchant_id: str | None = Field(default=None, index=True)
+    merchant_id: str = Field(index=True)
     order_id: str | None = Field(default=None, index=True)
+    consumer_ref: str | None = None
     case_key: str | None = Field(default=None, index=True)
     payment_key: str | None = Field(default=None, index=True)
     claim_ref: str | None = Field(default=None, index=True)
     waybill: str | None = Field(default=None, index=True)
     batch: str | None = Field(default=None, index=True)
     external_key: str | None = Field(default=None, index=True)
+    reverses: str | None = Field(default=None, unique=True)
     book_version: str | None = None
     book_hash: str | None = None
     at: datetime = column.moment()
