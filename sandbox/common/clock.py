@@ -1,0 +1,22 @@
+"""Time as the parties keep it: integer microseconds since the epoch inside, RFC 3339 UTC outside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def now_us() -> int:
+    """This instant in microseconds since the epoch."""
+    return (datetime.now(UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+def rfc3339(us: int) -> str:
+    """An instant as RFC 3339 text in UTC with exactly six decimals, so that texts sort like instants."""
+    return (_EPOCH + timedelta(microseconds=us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def rfc3339_or_none(us: int | None) -> str | None:
+    """Like `rfc3339`, and None stays None."""
+    return None if us is None else rfc3339(us)

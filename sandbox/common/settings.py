@@ -1,0 +1,21 @@
+"""What a party is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartySettings:
+    """The settings every party has.
+
+    `book` is the SQLite file, made when it is missing. `seed` goes into every id the party gives out and into its
+    fault plans, so that the same calls under the same keys give the same ids and the same faults.
+    """
+
+    book: Path
+    token: str
+    control_token: str
+    seed: int = 0
+    name: str = "sandbox"

@@ -1,0 +1,29 @@
+"""The tables of the courier's book."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS waybills (
+  waybill TEXT PRIMARY KEY, booking_id TEXT UNIQUE, state TEXT NOT NULL, proven_freight TEXT, declared TEXT);
+CREATE TABLE IF NOT EXISTS bookings (
+  booking_id TEXT PRIMARY KEY, waybill TEXT NOT NULL UNIQUE, client_ref TEXT NOT NULL, address_ref TEXT NOT NULL,
+  destination_ref TEXT NOT NULL, slot_start TEXT NOT NULL, slot_end TEXT NOT NULL, service TEXT NOT NULL,
+  state TEXT NOT NULL, reported INTEGER NOT NULL DEFAULT 0, cancelled_us INTEGER, collected_us INTEGER);
+CREATE TABLE IF NOT EXISTS items (
+  waybill TEXT NOT NULL, ref TEXT NOT NULL, case_ref TEXT NOT NULL, line_id TEXT NOT NULL, quantity INTEGER NOT NULL,
+  weight_g INTEGER NOT NULL, volume_cm3 INTEGER NOT NULL, removed INTEGER NOT NULL DEFAULT 0,
+  collected INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (waybill, ref));
+CREATE TABLE IF NOT EXISTS visits_used (case_ref TEXT PRIMARY KEY, visits INTEGER NOT NULL, refusals INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS events (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, waybill TEXT NOT NULL, type TEXT NOT NULL,
+  body TEXT NOT NULL, reported INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS events_of ON events (waybill, seq);
+CREATE TABLE IF NOT EXISTS invoices (
+  invoice_id TEXT PRIMARY KEY, waybill TEXT NOT NULL UNIQUE, chargeable_g INTEGER NOT NULL, amount INTEGER NOT NULL,
+  currency TEXT NOT NULL, issued_us INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS demands (
+  claim_ref TEXT PRIMARY KEY, waybill TEXT NOT NULL, amount INTEGER NOT NULL, currency TEXT NOT NULL,
+  reason TEXT NOT NULL, state TEXT NOT NULL, accepted_amount INTEGER, payment_ref TEXT, paid_us INTEGER);
+CREATE TABLE IF NOT EXISTS webhooks (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL, waybill TEXT NOT NULL, body TEXT NOT NULL,
+  state TEXT NOT NULL, due_us INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, last_status INTEGER);
+CREATE INDEX IF NOT EXISTS webhooks_due ON webhooks (state, due_us);
+"""

@@ -1,0 +1,203 @@
+"""The payment provider: captured payments, refunds and payouts."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import model_validator
+from starlette.applications import Starlette
+
+from sandbox.common.book import Row
+from sandbox.common.clock import now_us, rfc3339, rfc3339_or_none
+from sandbox.common.control_plane import add_control_plane, keep_script, script_within
+from sandbox.common.due import Work
+from sandbox.common.errors import Refusal
+from sandbox.common.party import Party
+from sandbox.common.settings import PartySettings
+from sandbox.common.wire import Amount, Body, Call, Currency, Made, Millis, Strict, Text
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS payments (
+  payment_id TEXT PRIMARY KEY, amount INTEGER NOT NULL, currency TEXT NOT NULL, payee TEXT NOT NULL,
+  payer TEXT NOT NULL, captured_us INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS transfers (
+  id TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, payment_id TEXT, reference TEXT,
+  payee TEXT NOT NULL, amount INTEGER NOT NULL, currency TEXT NOT NULL, state TEXT NOT NULL, code TEXT,
+  settled_us INTEGER);
+CREATE INDEX IF NOT EXISTS transfers_of ON transfers (payment_id);
+CREATE TABLE IF NOT EXISTS accounts (payee TEXT PRIMARY KEY, state TEXT NOT NULL);
+"""
+
+Code = Literal["account_abnormal", "channel_closed", "insufficient_balance"]
+
+
+class NewPayment(Strict):
+    """A payment that was captured; `payer` is the consumer, `payee` the merchant."""
+
+    payment_id: Text
+    amount: Amount
+    currency: Currency
+    payee: Text
+    payer: Text
+
+
+class NewRefund(Strict):
+    """Money back from a captured payment."""
+
+    payment_id: Text
+    amount: Amount
+    currency: Currency
+    payee: Text
+
+
+class NewPayout(Strict):
+    """Money out to a payee."""
+
+    payee: Text
+    amount: Amount
+    currency: Currency
+    reference: Text
+
+
+class Script(Strict):
+    """What becomes of transfers whose key contains `match`.
+
+    `state` is the first state. A pending transfer turns to `then` after `after_ms`; without `then` it stays pending.
+    `code` says why it fails in the end, `pending_code` why it is pending.
+    """
+
+    match: Text
+    state: Literal["succeeded", "pending", "failed"] = "succeeded"
+    then: Literal["succeeded", "failed"] | None = None
+    after_ms: Millis = 300
+    code: Code | None = None
+    pending_code: Code | None = None
+
+    @model_validator(mode="after")
+    def _only_pending_turns(self) -> Script:
+        if self.then is not None and self.state != "pending":
+            raise ValueError("only a pending transfer turns to something")
+        if self.code is None and "failed" in (self.state, self.then):
+            raise ValueError("a failure has a code")
+        return self
+
+
+class Account(Strict):
+    """Whether a payee's account takes money."""
+
+    payee: Text
+    state: Literal["abnormal", "normal"]
+
+
+class Psp(Party):
+    """The payment provider. What it pays back never exceeds what it captured."""
+
+    def __init__(self, settings: PartySettings) -> None:
+        super().__init__("psp", settings, SCHEMA)
+        self.operation("/v1/refunds", "refund", NewRefund, self._refund)
+        self.operation("/v1/payouts", "payout", NewPayout, self._payout)
+        add_control_plane(self)
+        self.control("/payments", NewPayment, self._capture)
+        self.control("/scripts", Script, self._script)
+        self.control("/accounts", Account, self._account)
+
+    def work(self) -> dict[str, Work]:
+        """Pending transfers settle later."""
+        return {"settle": self._settle_later}
+
+    def live(self, kind: str, ref: str, body: Body) -> Body:
+        """A transfer as it is now."""
+        row = self.book.one("SELECT * FROM transfers WHERE id = ?", ref)
+        return {} if row is None else _view(row)
+
+    def _refund(self, call: Call[NewRefund]) -> Made:
+        wanted = call.body
+        payment = self.book.one("SELECT * FROM payments WHERE payment_id = ?", wanted.payment_id)
+        if payment is None:
+            raise Refusal(404, "payment_unknown", "there is no such payment", field="payment_id")
+        if payment["currency"] != wanted.currency:
+            raise Refusal(422, "currency_mismatch", f"the payment is in {payment['currency']}", field="currency")
+        sql = "SELECT sum(amount) FROM transfers WHERE payment_id = ? AND state <> 'failed'"
+        remainder = payment["amount"] - self.book.number(sql, wanted.payment_id)
+        if wanted.amount > remainder:
+            message = f"{remainder} of the captured amount can still be refunded"
+            raise Refusal(422, "exceeds_capture", message, field="amount", remainder=remainder)
+        return self._transfer(call, "refund", payment_id=wanted.payment_id)
+
+    def _payout(self, call: Call[NewPayout]) -> Made:
+        return self._transfer(call, "payout", reference=call.body.reference)
+
+    def _transfer(
+        self, call: Call[NewRefund] | Call[NewPayout], kind: str, *, payment_id: str | None = None,
+        reference: str | None = None,
+    ) -> Made:  # fmt: skip
+        wanted, key = call.body, call.key
+        script = script_within(self.book, key, Script) or Script(match="*")
+        transfer_id = self.book.new_id("rf_" if kind == "refund" else "po_", key)
+        self.book.run(
+            "INSERT INTO transfers VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, NULL)",
+            transfer_id, key, kind, payment_id, reference, wanted.payee, wanted.amount, wanted.currency,
+            script.pending_code,
+        )  # fmt: skip
+        if script.state != "pending":
+            self._settle(transfer_id, script.state, script.code)
+        elif script.then is not None:
+            payload = {"state": script.then, "code": script.code}
+            self.book.plan("settle", transfer_id, payload, at_us=call.now_us + script.after_ms * 1000)
+        row = self.book.one("SELECT * FROM transfers WHERE id = ?", transfer_id)
+        assert row is not None
+        return Made(_view(row), transfer_id, 201, wanted.amount, wanted.currency, wanted.payee)
+
+    def _settle_later(self, transfer_id: str, payload: dict[str, Any]) -> None:
+        self._settle(transfer_id, payload["state"], payload["code"])
+
+    def _settle(self, transfer_id: str, state: str, code: str | None) -> None:
+        """End a pending transfer. An abnormal account fails what would have succeeded."""
+        row = self.book.one("SELECT * FROM transfers WHERE id = ? AND state = 'pending'", transfer_id)
+        if row is None:
+            return
+        account = self.book.one("SELECT state FROM accounts WHERE payee = ?", row["payee"])
+        if state == "succeeded" and account is not None and account["state"] == "abnormal":
+            state, code = "failed", "account_abnormal"
+        now = now_us()
+        sql = "UPDATE transfers SET state = ?, code = ?, settled_us = ? WHERE id = ?"
+        self.book.run(sql, state, code if state == "failed" else None, now, transfer_id)
+        if state == "succeeded":
+            self.book.post(
+                key=row["key"], kind=row["kind"], ref=transfer_id, amount=row["amount"], currency=row["currency"],
+                payee=row["payee"], at_us=now,
+            )  # fmt: skip
+
+    def _capture(self, call: Call[NewPayment]) -> Body:
+        paid = call.body
+        known = self.book.one("SELECT * FROM payments WHERE payment_id = ?", paid.payment_id)
+        if known is not None:
+            if any(known[name] != value for name, value in paid.model_dump().items()):
+                raise Refusal(409, "payment_exists", "another payment has this id", field="payment_id")
+            return paid.model_dump() | {"captured_at": rfc3339(known["captured_us"])}
+        sql = "INSERT INTO payments VALUES (?, ?, ?, ?, ?, ?)"
+        self.book.run(sql, paid.payment_id, paid.amount, paid.currency, paid.payee, paid.payer, call.now_us)
+        self.book.post(
+            key=paid.payment_id, kind="capture", ref=paid.payment_id, amount=paid.amount, currency=paid.currency,
+            payee=paid.payee, at_us=call.now_us,
+        )  # fmt: skip
+        return paid.model_dump() | {"captured_at": rfc3339(call.now_us)}
+
+    def _script(self, call: Call[Script]) -> Body:
+        keep_script(self.book, call.body.match, call.body)
+        return {"match": call.body.match}
+
+    def _account(self, call: Call[Account]) -> Body:
+        self.book.run("INSERT OR REPLACE INTO accounts VALUES (?, ?)", call.body.payee, call.body.state)
+        return call.body.model_dump()
+
+
+def _view(row: Row) -> Body:
+    names = ("key", "state", "code", "amount", "currency", "payee", "payment_id", "reference")
+    shown = {name: row[name] for name in names if row[name] is not None or name == "code"}
+    return {f"{row['kind']}_id": row["id"]} | shown | {"settled_at": rfc3339_or_none(row["settled_us"])}
+
+
+def create_app(settings: PartySettings) -> Starlette:
+    """The payment provider as an ASGI application on the book that `settings` names."""
+    return Psp(settings).app()
