@@ -396,7 +396,7 @@ class MerchantPage(Frozen):
 
 
 class FormBatch(Frozen):
-    """Put the merchant's open legs of each currency into one batch, once. Shortfall posts J71; nothing to pay is fine."""
+    """Put the merchant's open legs of each currency into one batch, once. A shortfall posts J71."""
 
     merchant_id: str
     cut: str
@@ -431,7 +431,7 @@ class CycleRequest(Frozen):
     after: str = ""
     settled: int = 0
     page: int = Field(default=200, ge=1, le=1000)
-    book: str = ""
+    patience: Patience = Patience()
 
 
 class SettlementRequest(Frozen):

@@ -118,6 +118,9 @@ CODES: dict[str, str] = {
     "arbitration_needed": "The consumer escalated a refusal, or the rules refer the request: a human decides.",
     "cancel_requested": "Somebody asked to cancel after the courier had the goods.",
     "courier_refused": "The courier refuses the goods; a human decides how they travel.",
+    "unavailable": "Temporal or the database cannot be reached now; try again.",
+    "internal_error": "A bug on our side; nothing of yours is lost.",
+    "method_not_allowed": "This address does not take this HTTP method.",
     "store_busy": "The database is busy.",
 }
 """Every error code and what it means; documented in docs/reference/errors.md."""

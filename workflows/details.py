@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from backhaul.money import Money
 
 if TYPE_CHECKING:
-    from workflows.case_run import CaseRun, Parked
+    from workflows.case_run import CaseRun
+    from workflows.desk import Desk, Parked
 
 RUNBOOKS = "docs/runbooks"
 
@@ -34,7 +35,7 @@ def money_rows(run: CaseRun) -> list[tuple[str, Money]]:
     """The case's money, line by line."""
     sums = run.sums
     refundable = run.judged.refundable
-    rows = [
+    return [
         ("refundable", refundable),
         ("refunded", run.money(sums.refunded)),
         ("refund under way", run.money(sums.under_way)),
@@ -42,29 +43,13 @@ def money_rows(run: CaseRun) -> list[tuple[str, Money]]:
         ("indemnified to the merchant", run.money(sums.indemnified)),
         ("freight of this return", run.money(sums.freight)),
     ]
-    return rows
 
 
 def render(run: CaseRun) -> str:
     """Headline, money table, why, the exact update to send, runbook link."""
     if run.judgement is None:
         return "Reading the facts of the order."
-    parts: list[str] = []
-    attention = run.attention()
-    if attention is not None:
-        parts += [
-            f"## Parked: {attention.headline}",
-            f"**Why** `{attention.reason}` at `{attention.step}`, since {attention.since:%Y-%m-%d %H:%M:%S} UTC; "
-            f"alarm again at {attention.due:%Y-%m-%d %H:%M:%S} UTC.",
-            f"**Send** `{attention.send}`",
-            f"**Runbook** `{attention.runbook}`",
-        ]
-    elif run.wait_now is not None:
-        wait = run.wait_now
-        until = f" until {wait.due:%Y-%m-%d %H:%M:%S} UTC" if wait.due else ""
-        parts.append(f"## Waits on {wait.on.value}: {wait.code.replace('_', ' ')}{until}")
-    else:
-        parts.append(f"## {run.stage.value}")
+    parts = [headline(run)]
     table = "\n".join(f"| {name} | {amount} |" for name, amount in money_rows(run))
     parts.append(f"| money | amount |\n|---|---:|\n{table}")
     parts.append(" · ".join(f"{name} *{state}*" for name, state in run.regions.plain().items() if state != "none"))
@@ -72,3 +57,21 @@ def render(run: CaseRun) -> str:
     if recent:
         parts.append(recent)
     return "\n\n".join(parts)
+
+
+def headline(desk: Desk) -> str:
+    """What it waits for; when parked: why, what to send, and where to read more."""
+    attention, wait = desk.attention(), desk.wait_now
+    if attention is not None:
+        since, again = f"{attention.since:%Y-%m-%d %H:%M:%S}", f"{attention.due:%Y-%m-%d %H:%M:%S}"
+        lines = (
+            f"## Parked: {attention.headline}",
+            f"**Why** `{attention.reason}` at `{attention.step}`, since {since} UTC; alarm again at {again} UTC.",
+            f"**Send** `{attention.send}`",
+            f"**Runbook** `{attention.runbook}`",
+        )
+        return "\n\n".join(lines)
+    if wait is not None:
+        until = f"{wait.due:%Y-%m-%d %H:%M:%S} UTC"
+        return f"## Waits on {wait.on.value}: {wait.code.replace('_', ' ')} until {until}"
+    return f"## {desk.stage_name()}"

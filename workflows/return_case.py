@@ -47,7 +47,8 @@ from backhaul.messages import (
     Withdraw,
 )
 from backhaul.names import UPDATE_DESCRIPTIONS, Query, Update, WorkflowType
-from workflows.case_run import MAX_MESSAGES, CaseRun, CloseRequested, Parked, trouble_of
+from workflows.case_run import MAX_MESSAGES, CaseRun
+from workflows.desk import CloseRequested, Parked, trouble_of
 from workflows.stages.authorize import authorize, judge
 from workflows.stages.close import close
 from workflows.stages.collect import Collection, collect
@@ -387,7 +388,7 @@ class ReturnCase:
     async def _find(self, declared: Step[A, Found], request: A) -> Found:
         """Read what an authenticated person decided. Refuses the update when there is no such thing."""
         try:
-            return await workflow.execute_local_activity(
+            found: Found = await workflow.execute_local_activity(
                 declared.name,
                 request,
                 result_type=Found,
@@ -397,3 +398,4 @@ class ReturnCase:
         except ActivityError as error:
             trouble = trouble_of(error)
             _reject(trouble.code, trouble.message)
+        return found

@@ -15,7 +15,7 @@ from workflows.case_run import CaseRun
 
 async def judge(run: CaseRun) -> None:
     """Read the facts once and judge the request by the rules. An order that is not known fails the start."""
-    run.judgement = await run.step(
+    judgement = await run.step(
         judge_case,
         JudgeCase(
             request=run.request,
@@ -24,8 +24,8 @@ async def judge(run: CaseRun) -> None:
             requested_at=workflow.now(),
         ),
     )
-    run.verdicts += run.judgement.verdicts
-    run.tell(f"opened: {run.judgement.outcome}", Party.CONSUMER)
+    run.begin(judgement)
+    run.tell(f"opened: {judgement.outcome}", Party.CONSUMER)
 
 
 async def authorize(run: CaseRun) -> bool:

@@ -26,7 +26,7 @@ def outcome_of(run: CaseRun) -> str:
 
 
 async def close(run: CaseRun) -> CaseOutcome:
-    """Wait for what is under way, check, write the last view. An open region parks the case: it is never closed over."""
+    """Wait for what is under way, check, write the last view. An open region parks the case."""
     await run.join()
     if run.regions.scanned:
         run.regions.to(Region.SETTLEMENT, "posted")

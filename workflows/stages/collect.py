@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from temporalio import workflow
 
-from activities.contract import BookPickup, Booked, FetchEvents, LeavePickup, Proof, RecordPickup, RecordWaybill
+from activities.contract import Booked, BookPickup, FetchEvents, LeavePickup, Proof, RecordPickup, RecordWaybill
 from activities.declarations import book_pickup, fetch_events, leave_pickup, record_pickup, record_waybill
 from backhaul.case import Region
 from backhaul.facts import Finding, Party
@@ -35,6 +35,8 @@ class Visits:
     misses: int = 0
     no_shows: int = 0
     courier: int = 0
+    hopeless: bool = False
+    """No courier takes it: the consumer sends it."""
 
 
 async def collect(run: CaseRun) -> Collection:
@@ -57,7 +59,7 @@ async def collect(run: CaseRun) -> Collection:
         ended = await _next_visit(run, visits, report, late=workflow.now() >= give_up)
         if ended is not None:
             return ended
-        if run.self_ship:
+        if visits.hopeless:
             return await _self_ship(run)
 
 
@@ -95,7 +97,6 @@ async def _book(run: CaseRun, visits: Visits) -> Booked | None:
         ),
     )
     if isinstance(booked, Proof):
-        run.self_ship = True
         return None
     run.regions.to(Region.LOGISTICS, "booked")
     run.waybill, run.pickup_id, run.courier = booked.waybill, booked.pickup_id, booked.courier
@@ -183,7 +184,7 @@ async def _void(run: CaseRun, booked: Booked) -> bool:
 
 
 async def _next_visit(run: CaseRun, visits: Visits, report: PickupReport, *, late: bool) -> Collection | None:
-    """X4 to X6: what an unsuccessful visit leads to. None: another visit, or (run.self_ship) the consumer sends."""
+    """X4 to X6: what an unsuccessful visit leads to. None: another visit, or (visits.hopeless) the consumer sends."""
     terms = run.judged.terms
     run.tell(f"visit {visits.count}: {report.outcome.value} {report.reason or ''}".strip(), Party.COURIER)
     match report.outcome:
@@ -192,12 +193,12 @@ async def _next_visit(run: CaseRun, visits: Visits, report: PickupReport, *, lat
             visits.misses += 1
             if visits.misses >= terms.max_misses:
                 visits.misses, visits.courier = 0, visits.courier + 1
-                run.self_ship = visits.courier >= len(terms.couriers)
+                visits.hopeless = visits.courier >= len(terms.couriers)
         case PickupOutcome.REJECTED:
             run.regions.to(Region.LOGISTICS, "courier_rejected")
             if report.reason not in {"unpacked", "packaging"}:
                 await run.park("courier_refused", f"the courier refuses: {report.reason}", step="pickup")
-                run.self_ship = True
+                visits.hopeless = True
         case _:
             run.regions.to(Region.LOGISTICS, "no_show")
             visits.no_shows += 1
@@ -229,16 +230,19 @@ async def _self_ship(run: CaseRun) -> Collection:
     await run.step(record_waybill, RecordWaybill(case=run.judged.case, waybill=parcel))
     run.waybill, run.courier = parcel.waybill, parcel.courier
     run.regions.to(Region.LOGISTICS, "booked")
-    traced = workflow.now() + timedelta(seconds=terms.lost_s)
-    while not mail.trackings:
-        if mail.withdraw is not None:
-            return _withdrawn(run)
-        if not await run.wait(Party.CONSUMER, "first_trace", traced, lambda: bool(mail.trackings or mail.withdraw)):
-            await poll(run)
-            if not mail.trackings:
-                return _expired(run, "the parcel was never seen")
+    if not await _first_trace(run):
+        return _withdrawn(run) if run.mail.withdraw else _expired(run, "the parcel was never seen")
     first = min(mail.trackings, key=lambda tracking: tracking.occurred_at)
     return await _scanned(run, _implied_scan(run, parcel.waybill, f"{first.event_id}.scan", first.occurred_at))
+
+
+async def _first_trace(run: CaseRun) -> bool:
+    """Until the parcel is seen (True), the consumer takes the return back, or too much time went by."""
+    mail = run.mail
+    due = workflow.now() + timedelta(seconds=run.judged.terms.lost_s)
+    if not await run.wait(Party.CONSUMER, "first_trace", due, lambda: bool(mail.trackings or mail.withdraw)):
+        await poll(run)
+    return bool(mail.trackings)
 
 
 async def _scanned(run: CaseRun, report: PickupReport) -> Collection:

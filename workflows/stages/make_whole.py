@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
@@ -160,13 +161,18 @@ async def indemnify(run: CaseRun, plan: IndemnityPlan) -> None:
     regions.to(Region.INDEMNITY, "paying")
     advance = PayAdvance(case=case, plan=plan, approval_id=approval, patience=run.patience)
     funding = FundIndemnity(case=case, plan=plan, patience=run.patience)
-    await asyncio.gather(
-        run.effect(pay_advance, advance, key=plan.advance_key, money=True),
-        run.effect(fund_indemnity, funding, key=plan.funding_key, money=True),
-    )
+    await asyncio.gather(_advance(run, advance), _fund(run, funding))
     run.sums.indemnified += plan.amount.minor
     regions.to(Region.INDEMNITY, "paid")
     run.tell(f"indemnity of {plan.amount} paid out to the merchant", Party.INSURER)
+
+
+async def _advance(run: CaseRun, advance: PayAdvance) -> None:
+    await run.effect(pay_advance, advance, key=advance.plan.advance_key, money=True)
+
+
+async def _fund(run: CaseRun, funding: FundIndemnity) -> None:
+    await run.effect(fund_indemnity, funding, key=funding.plan.funding_key, money=True)
 
 
 async def _second_person(run: CaseRun, plan: IndemnityPlan) -> str | None:
@@ -188,7 +194,7 @@ async def _hand_over(run: CaseRun, plan: RecoveryPlan) -> None:
     """Recovery goes on without the case. Its id is the claim's: already started is a success."""
     run.regions.to(Region.RECOVERY, "identified")
     workflow_id = recovery_id(plan.claim_ref)
-    try:
+    with contextlib.suppress(WorkflowAlreadyStartedError):
         await workflow.start_child_workflow(
             WorkflowType.RECOVERY.value,
             StartRecovery(case=run.judged.case, plan=plan, terms=run.judged.terms),
@@ -197,7 +203,5 @@ async def _hand_over(run: CaseRun, plan: RecoveryPlan) -> None:
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             static_summary=f"Recover {plan.amount} from the {plan.liable.value}",
         )
-    except WorkflowAlreadyStartedError:
-        pass
     run.recovery = workflow_id
     run.regions.to(Region.RECOVERY, "handed_over")

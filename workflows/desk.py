@@ -1,0 +1,324 @@
+"""The desk: how any of our workflows waits, asks activities, parks and shows itself.
+
+No rule of the domain is decided here. A stage says what it waits for, on whom and until when; this module makes
+that wait durable, visible, and impossible to forget (architecture 3.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from activities.contract import Proof
+from activities.declarations import LOCAL, LOCAL_LIMIT, Declared, Effect, Step
+from backhaul import names
+from backhaul.errors import CODES
+from backhaul.facts import Frozen, Party
+from backhaul.messages import AttentionView
+from workflows import details
+
+A = TypeVar("A", bound=Frozen)
+R = TypeVar("R", bound=Frozen)
+
+KEYWORDS = {n: SearchAttributeKey.for_keyword(n) for n in (names.STAGE, names.WAITING_ON, names.ATTENTION)}
+MERCHANT_ID = SearchAttributeKey.for_keyword(names.MERCHANT_ID)
+ORDER_ID = SearchAttributeKey.for_keyword(names.ORDER_ID)
+AMOUNT = SearchAttributeKey.for_int(names.AMOUNT)
+DUE_AT = SearchAttributeKey.for_datetime(names.DUE_AT)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why an activity ended without a result: a code of backhaul.errors, and its text."""
+
+    code: str
+    message: str
+
+
+@dataclass
+class Wait:
+    """One present wait."""
+
+    on: Party
+    code: str
+    since: datetime
+    due: datetime
+
+
+@dataclass
+class Parked:
+    """One parked step, and the command that will free it."""
+
+    step: str
+    reason: str
+    headline: str
+    since: datetime
+    due: datetime
+    effect: bool
+    money: bool
+    key: str | None
+    skippable: bool = True
+    command: str | None = None
+    proof: Proof | None = None
+    alarms: int = 0
+
+
+class CloseRequested(Exception):
+    """An operator closes a parked case that has no money under way."""
+
+
+def trouble_of(error: ActivityError) -> Trouble:
+    """Read the coded error out of a failed activity. Never from its text."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        first = cause.details[0] if cause.details else None
+        if isinstance(first, dict) and first.get("code") in CODES:
+            return Trouble(str(first["code"]), str(first.get("message") or CODES[str(first["code"])]))
+        return Trouble("step_failed", f"{cause.type}")
+    return Trouble("no_answer", "The step did not answer in time.")
+
+
+class Desk:
+    """What one workflow waits for and is stuck on. Subclasses say how it looks: stage, ids, details."""
+
+    merchant_id: str = ""
+    order_id: str | None = None
+    amount: int | None = None
+    park_s: float = 86_400.0
+    ready = True
+    """False while a start may still fail: trouble then fails the workflow instead of parking it."""
+
+    def __init__(self) -> None:
+        self.parked: list[Parked] = []
+        self.wait_now: Wait | None = None
+        self.close_reason: str | None = None
+        self.cancel_wanted = False
+        self._extended = False
+        self._shown: dict[str, Any] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def stage_name(self) -> str:
+        """The word in the search attribute."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """The current details in markdown."""
+        raise NotImplementedError
+
+    # ---- showing -------------------------------------------------------------------------------------------
+
+    def publish(self) -> None:
+        """Search attributes (only what changed, in one command) and the details for the UI."""
+        wait, parked = self.wait_now, self.parked[0] if self.parked else None
+        due = parked.due if parked else (wait.due if wait else None)
+        shown: dict[str, Any] = {
+            names.STAGE: self.stage_name(),
+            names.WAITING_ON: Party.OPERATOR.value if parked else (wait.on.value if wait else None),
+            names.ATTENTION: parked.reason if parked else None,
+            names.DUE_AT: due,
+        }
+        changed = {name: value for name, value in shown.items() if self._shown.get(name) != value}
+        updates: list[Any] = []
+        for name, value in changed.items():
+            if name == names.DUE_AT:
+                updates.append(DUE_AT.value_unset() if value is None else DUE_AT.value_set(value))
+            else:
+                key = KEYWORDS[name]
+                updates.append(key.value_unset() if value is None else key.value_set(names.clamp(value)))
+        if not self._shown:
+            updates.append(MERCHANT_ID.value_set(names.clamp(self.merchant_id)))
+            if self.order_id is not None:
+                updates.append(ORDER_ID.value_set(names.clamp(self.order_id)))
+            if self.amount is not None:
+                updates.append(AMOUNT.value_set(self.amount))
+        if updates:
+            workflow.upsert_search_attributes(updates)
+            self._shown = shown
+        workflow.set_current_details(self.describe())
+
+    # ---- waiting -------------------------------------------------------------------------------------------
+
+    async def wait(self, on: Party, code: str, due: datetime, until: Callable[[], bool]) -> bool:
+        """Wait until the condition holds (True) or the deadline is reached (False).
+
+        An answer that arrives in the same workflow task as the timer counts as an answer. An operator may extend
+        the deadline; the wait then goes on to the new one. A cancel request from outside parks the case here."""
+        wait = self.wait_now = Wait(on, code, workflow.now(), due)
+        answered = await self._wait_until(wait, until)
+        self.wait_now = None
+        return answered
+
+    async def _wait_until(self, wait: Wait, until: Callable[[], bool]) -> bool:
+        while not until():
+            if self.cancel_wanted:
+                self.cancel_wanted = False
+                await self.park(
+                    "cancel_requested", "Somebody asked to cancel after the courier had the goods", step="cancel"
+                )
+                continue
+            left = wait.due - workflow.now()
+            if left <= timedelta(0):
+                return False
+            self.publish()
+            self._extended = False
+            try:
+                await workflow.wait_condition(
+                    lambda: until() or self._extended or self.cancel_wanted,
+                    timeout=left,
+                    timeout_summary=f"{wait.code}: waits on {wait.on.value}",
+                )
+            except TimeoutError:
+                continue
+        return True
+
+    def extend(self, seconds: int) -> None:
+        """Give the present wait, and what is parked, more time."""
+        more = timedelta(seconds=seconds)
+        if self.wait_now is not None:
+            self.wait_now.due += more
+        for parked in self.parked:
+            parked.due += more
+        self._extended = True
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let independent work go on beside the story; `join` waits for it before the close."""
+        self._tasks.append(asyncio.create_task(work))
+
+    async def join(self) -> None:
+        """Wait for all spawned work. Its bugs fail the workflow task, as bugs of the story do."""
+        while self._tasks:
+            await self._tasks.pop(0)
+
+    # ---- asking --------------------------------------------------------------------------------------------
+
+    async def step(self, declared: Step[A, R], argument: A) -> R:
+        """Ask our own database: locally within two seconds, then as a regular activity, then park (architecture 4).
+
+        Raises ApplicationError(`Rejected`) only while not `ready`: a start that cannot be judged fails."""
+        try:
+            raw = await workflow.execute_local_activity(
+                declared.name,
+                argument,
+                schedule_to_close_timeout=LOCAL_LIMIT,
+                retry_policy=LOCAL,
+                summary=declared.summary(argument)[:200],
+            )
+            return declared.result.model_validate(raw)
+        except ActivityError as error:
+            if not self.ready and isinstance(error.cause, ApplicationError) and error.cause.non_retryable:
+                raise error.cause from None
+        except ValidationError:
+            pass
+        result = await self._ask(declared, argument, key=None, money=False, skippable=False)
+        if isinstance(result, Proof):
+            raise RuntimeError(f"{declared.name} cannot be skipped")
+        return result
+
+    async def effect(
+        self, declared: Effect[A, R], argument: A, *, key: str | None = None, money: bool = False
+    ) -> R | Proof:
+        """Ask the world outside. When retries end the case parks; an operator's retry goes on under the same key,
+        a skip returns the Proof under which it was skipped (for money: the provider's, or an approval)."""
+        return await self._ask(declared, argument, key=key, money=money, skippable=True)
+
+    async def _ask(
+        self, declared: Declared[A, R], argument: A, *, key: str | None, money: bool, skippable: bool
+    ) -> R | Proof:
+        while True:
+            try:
+                raw = await workflow.execute_activity(
+                    declared.name,
+                    argument,
+                    task_queue=declared.queue,
+                    start_to_close_timeout=declared.start_to_close,
+                    heartbeat_timeout=declared.heartbeat,
+                    retry_policy=declared.retry,
+                    summary=declared.summary(argument)[:200],
+                )
+                return declared.result.model_validate(raw)
+            except ActivityError as error:
+                trouble = trouble_of(error)
+            except ValidationError as error:
+                trouble = Trouble("provider_malformed", f"{declared.name}: {error.error_count()} fields do not fit")
+            if not self.ready:
+                raise ApplicationError(trouble.message, {"code": trouble.code}, type="Transient", non_retryable=True)
+            parked = await self.park(
+                trouble.code,
+                trouble.message,
+                step=declared.name,
+                effect=True,
+                money=money,
+                key=key,
+                skippable=skippable,
+            )
+            if parked.command == "skip":
+                return parked.proof or Proof(key=key or declared.name, state="skipped")
+
+    # ---- parking -------------------------------------------------------------------------------------------
+
+    async def park(
+        self,
+        reason: str,
+        headline: str,
+        *,
+        step: str,
+        effect: bool = False,
+        money: bool = False,
+        key: str | None = None,
+        skippable: bool = True,
+        freed: Callable[[], bool] | None = None,
+        within_s: float | None = None,
+    ) -> Parked:
+        """Say that a human is needed, why, and what to send; go on when freed.
+
+        Its deadline raises the alarm again (and again): a parked case is never silent. `freed` is a condition beside
+        the operator's commands, such as the arrival of a ruling. Raises CloseRequested when an operator closes."""
+        span = timedelta(seconds=within_s or self.park_s)
+        now = workflow.now()
+        parked = Parked(step, reason, headline, now, now + span, effect, money, key, skippable)
+        self.parked.append(parked)
+        free = freed or (lambda: False)
+        while not (free() or parked.command or self.close_reason):
+            left = parked.due - workflow.now()
+            if left <= timedelta(0):
+                parked.alarms += 1
+                parked.due = workflow.now() + span
+                left = span
+            self.publish()
+            self._extended = False
+            try:
+                await workflow.wait_condition(
+                    lambda: free() or bool(parked.command or self.close_reason) or self._extended,
+                    timeout=left,
+                    timeout_summary=f"parked, {reason}: {headline}"[:200],
+                )
+            except TimeoutError:
+                workflow.logger.warning("still parked", extra={"reason": reason, "step": step})
+        self.parked.remove(parked)
+        self.publish()
+        if self.close_reason:
+            raise CloseRequested
+        return parked
+
+    def attention(self) -> AttentionView | None:
+        """The oldest parked step, for views."""
+        if not self.parked:
+            return None
+        parked = self.parked[0]
+        return AttentionView(
+            reason=parked.reason,
+            headline=parked.headline,
+            step=parked.step,
+            since=parked.since,
+            due=parked.due,
+            send=details.what_to_send(parked),
+            runbook=details.runbook(parked.reason),
+        )
