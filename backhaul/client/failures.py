@@ -44,7 +44,7 @@ class ReturnClosed(Refusal):
 
 def unreachable(message: str = "Temporal is not reachable; try again.") -> Transient:
     """Nothing happened, since Temporal did not take the request."""
-    return Transient("provider_unavailable", message)
+    return Transient("unavailable", message)
 
 
 def is_gone(error: BaseException) -> bool:

@@ -64,14 +64,13 @@ class Backhaul:
         request cannot be judged (`order_unknown`, `line_unknown`), ReturnClosed once the case has ended.
         """
         start = self._start_operation(request)
-        hash_ = request_hash(request)
         try:
             async with self._translated():
                 answer: FirstDecision = await self.client.execute_update_with_start_workflow(
                     Update.FIRST_DECISION.value,
-                    hash_,
+                    request_hash(request),
                     start_workflow_operation=start,
-                    id=f"{Update.FIRST_DECISION.value}-{hash_}",
+                    id=str(uuid.uuid4()),  # never the hash: the server would repeat a failed run's answer for ever
                     result_type=FirstDecision,
                     rpc_timeout=self._patience,
                 )
