@@ -21,6 +21,8 @@ class OperationWire(WireModel):
     kind: str
     state: str | None = None
     ref: str | None = None
+    payment_ref: str | None = None
+    remittance_ref: str | None = None
     code: str | None = None
     amount: int | None = None
     currency: str | None = None
@@ -72,7 +74,7 @@ def operation(wire: OperationWire, words: Mapping[str, Mapping[str, Standing]]) 
         key=wire.key,
         kind=wire.kind,
         standing=standing(wire.state, words.get(wire.kind, {})),
-        ref=wire.ref or None,
+        ref=wire.payment_ref or wire.remittance_ref or wire.ref or None,
         code=wire.code,
         amount=amount,
         payee=wire.payee,

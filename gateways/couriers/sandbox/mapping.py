@@ -80,7 +80,9 @@ def voided(wire: w.VoidWire) -> VoidResult | None:
 
 
 def too_late(wire: w.VoidWire) -> VoidResult | None:
-    """A cancel or removal after the scan; None for any other conflict."""
+    """A cancel or removal that found the goods collected, or the booking cancelled before; None for other conflicts."""
+    if wire.code == "booking_cancelled":
+        return VoidResult(voided=True, booking_cancelled=True)
     if wire.code != "already_collected":
         return None
     return VoidResult(voided=False, at=wire.collected_at)

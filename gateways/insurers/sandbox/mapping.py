@@ -16,13 +16,14 @@ DECISIONS: Mapping[str, Standing] = {
     "closed": Standing.FAILED,
 }
 """Of the claim: reserved and undecided are pending, whatever the word."""
+CLAIMED = ("reserved", "pending", "approved", "paid", "denied", "closed")
+"""States of a claim: it was notified, whatever was decided."""
 WORDS: Mapping[str, Mapping[str, Standing]] = {
-    "claim": dict.fromkeys(("reserved", "pending", "approved", "paid", "denied", "closed"), Standing.SUCCEEDED),
-    "approve": DECISIONS,
-    "pay": {"paid": Standing.SUCCEEDED},
+    "claim": dict.fromkeys(CLAIMED, Standing.SUCCEEDED),
+    "approval": DECISIONS,
     "payment": {"paid": Standing.SUCCEEDED},
     "close": {"closed": Standing.SUCCEEDED},
-    "remittance": {"remitted": Standing.SUCCEEDED, "received": Standing.SUCCEEDED, "paid": Standing.SUCCEEDED},
+    "recovery": {"received": Standing.SUCCEEDED},
 }
 CODES: Mapping[str, str] = {"exceeds_remaining": "over_indemnity", "claim_denied": "claim_denied"}
 
@@ -63,8 +64,7 @@ def paid(wire: w.PaidWire) -> str:
 
 
 def remitted(wire: w.RemittedWire) -> str:
-    """The reference of a remittance."""
-    ref = wire.remittance_ref or wire.remittance_id or wire.ref
-    if not ref:
-        raise ValueError("no reference")
-    return ref
+    """The reference of a remittance. Anything but `received` means nothing to us: ValueError."""
+    if wire.state != "received":
+        raise ValueError(f"state {wire.state!r}")
+    return wire.remittance_ref

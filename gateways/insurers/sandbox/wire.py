@@ -57,9 +57,7 @@ class PaidWire(WireModel):
 
 
 class RemittedWire(WireModel):
-    """The answer to a remittance: the insurer's reference under one of its names."""
+    """The answer to a remittance."""
 
-    state: str | None = None
-    remittance_ref: str | None = None
-    remittance_id: str | None = None
-    ref: str | None = None
+    state: str
+    remittance_ref: str

@@ -1,0 +1,112 @@
+"""The sandbox's three servers on real sockets, and the gateways pointed at them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from gateways.ports import StatementRow
+from gateways.registry import Endpoint, Gateways, GatewaySettings, build
+from sandbox.common.serve import RunningServer, serve
+from sandbox.common.settings import PartySettings
+from sandbox.courier.app import create_app as courier_app
+from sandbox.courier.settings import CourierSettings
+from sandbox.insurer.app import create_app as insurer_app
+from sandbox.psp.app import create_app as psp_app
+
+TOKEN, CONTROL = "token", "control"
+SECRET = "whsec_" + base64.b64encode(b"the courier's secret").decode()
+TIMEOUT_S = 1.0
+"""Of the gateways here: the held answers of `timeout_after` take longer."""
+HOLD_MS = 3_000
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The world outside. Parties are called courier, psp and insurer."""
+
+    servers: dict[str, RunningServer]
+    http: httpx2.AsyncClient
+    gateways: Gateways
+
+    async def control(self, party: str, path: str, body: Any | None = None) -> None:
+        """One call of a party's control plane."""
+        url = f"{self.servers[party].url}/_control/{path}"
+        headers = {"Authorization": f"Bearer {CONTROL}"}
+        answer = await self.http.post(url, json=body or {}, headers=headers)
+        assert answer.is_success, answer.text
+
+    async def faults(self, party: str, *rules: dict[str, Any]) -> None:
+        """What goes wrong from now on; nothing when no rule is given."""
+        await self.control(party, "faults", {"seed": 7, "rules": list(rules)})
+
+    async def capture(self, payment_id: str, minor: int = 100_000, merchant: str = "m1", consumer: str = "c1") -> None:
+        """A captured payment at the PSP."""
+        body = {"payment_id": payment_id, "amount": minor, "currency": "CNY", "payee": merchant, "payer": consumer}
+        await self.control("psp", "payments", body)
+
+    async def cover(self, coverage_id: str, order_id: str, kind: str, minor: int) -> None:
+        """A bound and paid cover at the insurer."""
+        body = {
+            "coverage_id": coverage_id,
+            "order_id": order_id,
+            "kind": kind,
+            "sum_insured": minor,
+            "currency": "CNY",
+            "premium": 96,
+            "declared": None,
+            "bound_at": "2026-01-01T00:00:00Z",
+            "book": "2025-05",
+        }
+        await self.control("insurer", "coverages", body)
+
+    async def script(self, party: str, match: str, **what: Any) -> None:
+        """How a party behaves towards whatever `match` fits."""
+        await self.control(party, "scripts", {"match": match, **what})
+
+    async def statement(self, party: str, key: str) -> list[StatementRow]:
+        """The rows of a party's own statement under a key."""
+        of = {
+            "courier": self.gateways.courier("sandbox"),
+            "psp": self.gateways.payments,
+            "insurer": self.gateways.insurer,
+        }
+        rows: list[StatementRow] = []
+        since: int | None = 0
+        while since is not None:
+            page = await of[party].statement(since)
+            rows += page.rows
+            since = page.next
+        return [row for row in rows if row.key == key]
+
+
+@asynccontextmanager
+async def outside(folder: Path) -> AsyncIterator[Outside]:
+    """Start all three; their books are in `folder`."""
+
+    def settings(party: str) -> dict[str, Any]:
+        return {"book": folder / f"{party}.db", "token": TOKEN, "control_token": CONTROL, "seed": 7}
+
+    apps = {
+        "courier": courier_app(CourierSettings(**settings("courier"))),
+        "psp": psp_app(PartySettings(**settings("psp"))),
+        "insurer": insurer_app(PartySettings(**settings("insurer"))),
+    }
+    servers = {party: await serve(app) for party, app in apps.items()}
+    end = {party: Endpoint(server.url, TOKEN, timeout_s=TIMEOUT_S) for party, server in servers.items()}
+    couriers = {"sandbox": end["courier"], "sandbox-b": end["courier"]}
+    gateways = build(GatewaySettings(couriers=couriers, payments=end["psp"], insurer=end["insurer"]))
+    http = httpx2.AsyncClient()
+    try:
+        yield Outside(servers, http, gateways)
+    finally:
+        await http.aclose()
+        await gateways.aclose()
+        for server in servers.values():
+            await server.stop()
