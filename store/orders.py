@@ -10,7 +10,7 @@ from sqlalchemy import func
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from backhaul.errors import Refusal
+from backhaul.errors import Refusal, Rejected
 from backhaul.facts import BookRef, digest
 from backhaul.ledger import JournalEntry, OrderRef, cover_bound, made, premium_remitted, sale_captured
 from backhaul.messages import ImportOrder, OrderImported
@@ -109,7 +109,7 @@ def _checked(order: ImportOrder) -> str:
 def _book(book_of_version: Callable[[str], BookRef], version: str) -> BookRef:
     try:
         return book_of_version(version)
-    except LookupError as error:
+    except (LookupError, Rejected) as error:
         raise Refusal("unknown_book", f"no policy book {version}", field="covers") from error
 
 

@@ -23,6 +23,7 @@ class EffectRow(Table, table=True):
     amount_minor: int = column.minor()
     currency: str = column.currency()
     payee: str
+    request: dict[str, Any] = column.document()
     request_hash: str
     state: str
     attempts: int = 0

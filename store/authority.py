@@ -1,0 +1,171 @@
+"""Approvals and rulings: what people decided under their own identity. Domain 6, invariant 13; architecture 3.9."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import update
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from backhaul.errors import Refusal, Rejected
+from backhaul.facts import LineFinding, digest
+from backhaul.ids import CaseId, parse_case_key
+from backhaul.messages import Approval, CreateApproval, CreateRuling, Ruling
+from backhaul.money import Money
+from store.sql import insert_once
+from store.tables import ApprovalRow, RulingRow
+
+
+def binding(case_key: str, subject: str, amount: Money, payee: str) -> str:
+    """What an approval is for, as one hash: it fits nothing else."""
+    return digest(
+        {
+            "case": case_key,
+            "subject": subject,
+            "minor": amount.minor,
+            "currency": amount.currency,
+            "payee": payee,
+        }
+    )
+
+
+async def create_approval(
+    session: AsyncSession, approval_id: str, request: CreateApproval, approved_by: str, at: datetime
+) -> Approval:
+    """Keep a second person's yes. The same again is the same approval.
+
+    Raises Refusal(`same_person`), Refusal(`approval_mismatch`) where the id stands for another one."""
+    if request.prepared_by == approved_by:
+        raise Refusal("same_person", field="prepared_by")
+    case = CaseId(request.merchant_id, request.rma_id)
+    row = ApprovalRow(
+        approval_id=approval_id,
+        case_key=case.key,
+        subject=request.subject,
+        amount_minor=request.amount.minor,
+        currency=request.amount.currency,
+        payee=request.payee,
+        prepared_by=request.prepared_by,
+        approved_by=approved_by,
+        note=request.note,
+        binding=binding(case.key, request.subject, request.amount, request.payee),
+        at=at,
+    )
+    if not await insert_once(session, row):
+        kept = await _approval(session, approval_id)
+        if (kept.binding, kept.prepared_by, kept.approved_by) != (
+            row.binding,
+            row.prepared_by,
+            row.approved_by,
+        ):
+            raise Refusal("approval_mismatch", "this id stands for another approval", field="approval_id")
+        return _approval_of(kept)
+    return _approval_of(row)
+
+
+async def _approval(session: AsyncSession, approval_id: str) -> ApprovalRow:
+    statement = select(ApprovalRow).where(ApprovalRow.approval_id == approval_id)
+    row = (await session.exec(statement.execution_options(populate_existing=True))).first()
+    if row is None:
+        raise Rejected("approval_unknown", field="approval_id")
+    return row
+
+
+async def find_approval(session: AsyncSession, approval_id: str) -> Approval:
+    """An approval. Raises Rejected(`approval_unknown`)."""
+    return _approval_of(await _approval(session, approval_id))
+
+
+async def consume(
+    session: AsyncSession,
+    approval_id: str,
+    *,
+    case_key: str,
+    subject: str,
+    amount: Money,
+    payee: str,
+    by: str,
+    at: datetime,
+) -> None:
+    """Use an approval for the one thing it is bound to, once; the same user again is no second use.
+
+    Raises Rejected(`approval_unknown`, `approval_mismatch`, `approval_used`)."""
+    row = await _approval(session, approval_id)
+    # Bound to what is written in the row, not to a hash that somebody wrote beside it.
+    written = binding(row.case_key, row.subject, Money(minor=row.amount_minor, currency=row.currency), row.payee)
+    if not row.binding == written == binding(case_key, subject, amount, payee):
+        raise Rejected("approval_mismatch", field="approval_id")
+    used = await session.exec(
+        update(ApprovalRow)
+        .where(col(ApprovalRow.approval_id) == approval_id, col(ApprovalRow.used_at).is_(None))
+        .values(used_at=at, used_by=by)
+    )
+    if used.rowcount != 1 and (await _approval(session, approval_id)).used_by != by:
+        raise Rejected("approval_used", field="approval_id")
+
+
+def _approval_of(row: ApprovalRow) -> Approval:
+    case = parse_case_key(row.case_key)
+    return Approval(
+        approval_id=row.approval_id,
+        merchant_id=case.merchant_id,
+        rma_id=case.rma_id,
+        subject=row.subject,
+        amount=Money(minor=row.amount_minor, currency=row.currency),
+        payee=row.payee,
+        prepared_by=row.prepared_by,
+        approved_by=row.approved_by,
+        binding=row.binding,
+        used=row.used_at is not None,
+    )
+
+
+async def create_ruling(
+    session: AsyncSession, ruling_id: str, request: CreateRuling, ruled_by: str, at: datetime
+) -> Ruling:
+    """Keep a ruling. The same again is the same ruling. Raises Refusal(`ruling_mismatch`) for another one."""
+    findings = None
+    if request.findings is not None:
+        findings = [one.model_dump(mode="json") for one in request.findings]
+    row = RulingRow(
+        ruling_id=ruling_id,
+        case_key=CaseId(request.merchant_id, request.rma_id).key,
+        decides=request.decides,
+        outcome=request.outcome,
+        findings=findings,
+        reason=request.reason,
+        ruled_by=ruled_by,
+        at=at,
+    )
+    ruling = _ruling_of(row)
+    if not await insert_once(session, row) and await find_ruling(session, ruling_id) != ruling:
+        raise Refusal("ruling_mismatch", "this id stands for another ruling", field="ruling_id")
+    return ruling
+
+
+async def find_ruling(session: AsyncSession, ruling_id: str, case_key: str | None = None) -> Ruling:
+    """A ruling, of this case if one is named. Raises Rejected(`ruling_unknown`, `ruling_mismatch`)."""
+    row = (await session.exec(select(RulingRow).where(RulingRow.ruling_id == ruling_id))).first()
+    if row is None:
+        raise Rejected("ruling_unknown", field="ruling_id")
+    if case_key is not None and row.case_key != case_key:
+        raise Rejected("ruling_mismatch", field="ruling_id")
+    return _ruling_of(row)
+
+
+def _ruling_of(row: RulingRow) -> Ruling:
+    case = parse_case_key(row.case_key)
+    findings = None
+    if row.findings is not None:
+        findings = tuple(LineFinding.model_validate(one) for one in row.findings)
+    return Ruling(
+        ruling_id=row.ruling_id,
+        merchant_id=case.merchant_id,
+        rma_id=case.rma_id,
+        decides=row.decides,
+        outcome=row.outcome,
+        findings=findings,
+        reason=row.reason,
+        ruled_by=row.ruled_by,
+    )
