@@ -20,6 +20,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from activities.contract import Proof
 from activities.declarations import LOCAL, LOCAL_LIMIT, Declared, Effect, Step
 from backhaul import names
+from backhaul.attention import REASONS, reason_of
 from backhaul.errors import CODES
 from backhaul.facts import Frozen, Party
 from backhaul.messages import AttentionView
@@ -161,7 +162,10 @@ class Desk:
             if self.cancel_wanted:
                 self.cancel_wanted = False
                 await self.park(
-                    "cancel_requested", "Somebody asked to cancel after the courier had the goods", step="cancel"
+                    "cancel_requested",
+                    "Somebody asked to cancel after the courier had the goods",
+                    step="cancel",
+                    effect=True,
                 )
                 continue
             left = wait.due - workflow.now()
@@ -281,6 +285,8 @@ class Desk:
 
         Its deadline raises the alarm again (and again): a parked case is never silent. `freed` is a condition beside
         the operator's commands, such as the arrival of a ruling. Raises CloseRequested when an operator closes."""
+        if reason not in REASONS:
+            reason, headline = reason_of(reason), f"{reason}: {headline}"
         span = timedelta(seconds=within_s or self.park_s)
         now = workflow.now()
         parked = Parked(step, reason, headline, now, now + span, effect, money, key, skippable)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backhaul.attention import REASONS
 from backhaul.money import Money
 
 if TYPE_CHECKING:
@@ -20,15 +21,7 @@ def runbook(reason: str) -> str:
 
 def what_to_send(parked: Parked) -> str:
     """The exact update that frees this step."""
-    match parked.reason:
-        case "ruling_needed" | "arbitration_needed":
-            return 'apply_ruling {"ruling_id": "<id of the ruling>"}'
-        case "approval_required":
-            return 'apply_approval {"approval_id": "<id of the approval>"}'
-        case "cancel_requested" | "too_many_messages":
-            return 'close_case {"reason": "<why>"}'
-        case _:
-            return "retry_step {}" if parked.effect else 'close_case {"reason": "<why>"}'
+    return REASONS[parked.reason].send
 
 
 def money_rows(run: CaseRun) -> list[tuple[str, Money]]:

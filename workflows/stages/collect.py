@@ -197,7 +197,7 @@ async def _next_visit(run: CaseRun, visits: Visits, report: PickupReport, *, lat
         case PickupOutcome.REJECTED:
             run.regions.to(Region.LOGISTICS, "courier_rejected")
             if report.reason not in {"unpacked", "packaging"}:
-                await run.park("courier_refused", f"the courier refuses: {report.reason}", step="pickup")
+                await run.park("courier_refused", f"the courier refuses: {report.reason}", step="pickup", effect=True)
                 visits.hopeless = True
         case _:
             run.regions.to(Region.LOGISTICS, "no_show")

@@ -1,0 +1,387 @@
+"""Every path as a story: what the parties do, and what must have come of it.
+
+Each scenario runs on the time-skipping server, and its history is recorded for the replay tests
+(`make histories`). The amounts are worked out by hand from domain 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from backhaul.errors import Refusal
+from backhaul.facts import Method, Reason
+from backhaul.messages import (
+    AnswerFinding,
+    Authorize,
+    ConfirmReceipt,
+    Decline,
+    Escalate,
+    FindingAnswer,
+    PickupOutcome,
+    ProvideWaybill,
+    ReportReceiptIssue,
+    Withdraw,
+)
+from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage
+
+Scenario = Callable[[World], Awaitable[Case]]
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(run: Scenario) -> Scenario:
+    """Register under the function's name."""
+    SCENARIOS[run.__name__] = run
+    return run
+
+
+async def refused(case: Case, update: str, body: object, code: str) -> None:
+    """The update is refused with this code and leaves nothing behind."""
+    with pytest.raises(Refusal) as error:
+        await case.say(update, body)
+    assert error.value.code == code
+
+
+async def to_the_merchant(case: Case) -> None:
+    """Scan, transit, delivery."""
+    await case.waits_for("pickup")
+    await case.pickup()
+    await case.waits_for("delivery")
+    await case.track("in_transit")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+
+
+def templates(entries: list[tuple[str, int]]) -> dict[str, int]:
+    """Totals by template."""
+    totals: dict[str, int] = {}
+    for template, minor in entries:
+        totals[template] = totals.get(template, 0) + minor
+    return totals
+
+
+# ---- the straight path -----------------------------------------------------------------------------------------
+
+
+@scenario
+async def lightning(world: World) -> Case:
+    """Refund at the scan; the merchant is charged at acceptance."""
+    case = await world.open()
+    assert case.first.outcome == "authorized"
+    await to_the_merchant(case)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.refunded, outcome.withheld) == ("refunded", cny(120_000), cny(0))
+    totals = templates(await case.entries())
+    assert totals == {"J20": 120_000, "J21": 120_000, "J22": 120_000, "J10": 1_200, "J11": 1_200, "J12": 1_200}
+    return case
+
+
+@scenario
+async def ordinary(world: World) -> Case:
+    """Tier too low for lightning: the refund waits for the receipt."""
+    case = await world.open(Plan(tier=0))
+    await to_the_merchant(case)
+    assert (await case.status()).money.refunded == cny(0)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.refunded) == ("refunded", cny(120_000))
+    totals = templates(await case.entries())
+    assert totals["J23"] == 120_000 and totals["J21"] == 120_000 and "J20" not in totals
+    return case
+
+
+@scenario
+async def merchant_silent_at_receipt(world: World) -> Case:
+    """X11: ten days after the delivery the timer accepts."""
+    case = await world.open(Plan(tier=0))
+    await to_the_merchant(case)
+    before = await case.now()
+    outcome = await case.end()
+    assert outcome.outcome == "refunded"
+    assert await case.now() - before >= timedelta(days=10)
+    return case
+
+
+# ---- findings at the door ------------------------------------------------------------------------------------
+
+
+@scenario
+async def doorstep_damage(world: World) -> Case:
+    """The coat of domain 6: 30 %. Merchant charged 1200.00 and paid 360.00 at once, consumer gets 840.00."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(30)])
+    await case.until(lambda s: s.regions["indemnity"] == "paid", "the advance")
+    assert (await case.status()).money.refunded == cny(0)
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(84_000), cny(36_000), cny(36_000))
+    assert outcome.recovery is not None
+    totals = templates(await case.entries())
+    assert {k: totals[k] for k in ("J30", "J31", "J34", "J32")} == dict.fromkeys(("J30", "J31", "J34", "J32"), 36_000)
+    assert (totals["J23"], totals["J21"]) == (120_000, 84_000)
+    return case
+
+
+@scenario
+async def doorstep_damage_uninsured(world: World) -> Case:
+    """Without RDV: refund and merchant's charge are both R - L."""
+    case = await world.open(Plan(rdv=False))
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(50)])
+    await case.waits_for("delivery")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.indemnified, outcome.recovery) == (cny(60_000), cny(0), None)
+    assert templates(await case.entries())["J23"] == 60_000
+    return case
+
+
+@scenario
+async def finding_not_answered(world: World) -> Case:
+    """X7: nothing said at the door, no answer in time: the finding stands."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(10, says="silent")])
+    await case.waits_for("finding_answer")
+    await world.env.sleep(timedelta(hours=25))
+    await case.waits_for("delivery")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld) == (cny(108_000), cny(12_000))
+    return case
+
+
+@scenario
+async def finding_withdrawn(world: World) -> Case:
+    """X7: the consumer takes the goods back at the finding."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(80, says="silent")])
+    await case.waits_for("finding_answer")
+    await case.say("answer_finding", AnswerFinding(answer=FindingAnswer.WITHDRAW))
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.refunded) == ("withdrawn", cny(0))
+    assert outcome.regions["logistics"] == "returned_to_consumer"
+    return case
+
+
+# ---- findings at the receipt, and losses -----------------------------------------------------------------------
+
+
+@scenario
+async def receipt_damage_after_lightning(world: World) -> Case:
+    """X10: clean at the door, damaged at the receipt: the carrier is liable, the merchant is advanced the loss."""
+    case = await world.open()
+    await to_the_merchant(case)
+    await case.until(lambda s: s.regions["refund"] == "succeeded", "lightning")
+    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),)))
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.indemnified, outcome.withheld) == (cny(120_000), cny(36_000), cny(0))
+    assert outcome.recovery is not None and outcome.regions["inspection"] == "receipt_fail"
+    totals = templates(await case.entries())
+    assert (totals["J22"], totals["J31"], totals["J34"]) == (120_000, 36_000, 36_000)
+    return case
+
+
+@scenario
+async def receipt_damage_ordinary(world: World) -> Case:
+    """The same before any refund: full refund, the merchant is made whole."""
+    case = await world.open(Plan(tier=0))
+    await to_the_merchant(case)
+    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(severity=100),)))
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(120_000))
+    return case
+
+
+@scenario
+async def lost_in_transit(world: World) -> Case:
+    """X9: no movement for seven days: total loss, consumer refunded, carrier demanded."""
+    case = await world.open(Plan(tier=0))
+    await case.waits_for("pickup")
+    await case.pickup()
+    await case.waits_for("delivery")
+    before = await case.now()
+    outcome = await case.end()
+    assert await case.now() - before >= timedelta(days=7)
+    assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(120_000))
+    assert outcome.regions["logistics"] == "lost" and outcome.recovery is not None
+    return case
+
+
+# ---- self-ship ---------------------------------------------------------------------------------------------------
+
+
+@scenario
+async def self_ship(world: World) -> Case:
+    """The consumer sends the parcel and is paid min(10.00, proven) by the insurer."""
+    case = await world.open(Plan(method=Method.SELF_SHIP, tier=0))
+    await case.waits_for("waybill")
+    waybill = ProvideWaybill(waybill=f"SF{case.request.rma_id}", proven_freight=cny(1_500))
+    await case.say("provide_waybill", waybill)
+    await case.waits_for("first_trace")
+    await case.track("in_transit", waybill=waybill.waybill)
+    await case.waits_for("delivery")
+    await case.track("delivered", waybill=waybill.waybill)
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    assert outcome.refunded == cny(120_000)
+    totals = templates(await case.entries())
+    assert totals["J13"] == 1_000 and "J12" not in totals
+    return case
+
+
+@scenario
+async def self_ship_never_sent(world: World) -> Case:
+    """X3: no waybill in seven days: expired."""
+    case = await world.open(Plan(method=Method.SELF_SHIP))
+    await case.waits_for("waybill")
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.refunded) == ("expired", cny(0))
+    return case
+
+
+# ---- the merchant's review ---------------------------------------------------------------------------------------
+
+
+@scenario
+async def merchant_silent_on_request(world: World) -> Case:
+    """X1: 48 hours of silence authorize."""
+    case = await world.open(Plan(auto=False, reason=Reason.QUALITY))
+    assert case.first.outcome == "merchant_review"
+    await case.waits_for("merchant_review")
+    await world.env.sleep(timedelta(hours=49))
+    await to_the_merchant(case)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    assert (await case.end()).outcome == "refunded"
+    return case
+
+
+@scenario
+async def merchant_authorizes(world: World) -> Case:
+    """The merchant accepts; a second answer is refused."""
+    case = await world.open(Plan(auto=False, reason=Reason.QUALITY))
+    await case.waits_for("merchant_review")
+    await case.say("authorize", Authorize())
+    await refused(case, "decline", Decline(reason="used"), "already_decided")
+    await to_the_merchant(case)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    assert (await case.end()).outcome == "refunded"
+    return case
+
+
+@scenario
+async def merchant_declines(world: World) -> Case:
+    """X13: a refusal that nobody escalates closes the case."""
+    case = await world.open(Plan(auto=False, reason=Reason.QUALITY))
+    await case.waits_for("merchant_review")
+    await case.say("decline", Decline(reason="used"))
+    await case.waits_for("escalation")
+    assert (await case.end()).outcome == "declined"
+    return case
+
+
+@scenario
+async def window_over(world: World) -> Case:
+    """Eight days after signing a no-reason return is not eligible."""
+    case = await world.open(Plan(signed_days_ago=9))
+    assert case.first.outcome == "declined" and case.first.reasons
+    assert (await case.end()).outcome == "declined"
+    return case
+
+
+# ---- the courier's visits ------------------------------------------------------------------------------------------
+
+
+@scenario
+async def courier_misses(world: World) -> Case:
+    """X4: a missed visit is booked again; a silent one is known two hours after the slot."""
+    case = await world.open(Plan(tier=0))
+    first = (await case.waits_for("pickup")).waybill
+    await case.pickup(PickupOutcome.MISSED)
+    await case.until(lambda s: s.waybill not in {None, first}, "another waybill")
+    await world.env.sleep(timedelta(days=1))
+    await case.waits_for("pickup")
+    await to_the_merchant(case)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    assert (await case.end()).outcome == "refunded"
+    return case
+
+
+@scenario
+async def consumer_not_at_home(world: World) -> Case:
+    """X5: two attempts, then expired."""
+    case = await world.open()
+    first = (await case.waits_for("pickup")).waybill
+    await case.pickup(PickupOutcome.NO_SHOW)
+    await case.until(lambda s: s.waybill not in {None, first}, "another waybill")
+    await case.pickup(PickupOutcome.NO_SHOW)
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.refunded) == ("expired", cny(0))
+    return case
+
+
+@scenario
+async def withdrawn_before_scan(world: World) -> Case:
+    """X23: the pickup is voided with the courier before the case is withdrawn."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.say("withdraw", Withdraw())
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.refunded) == ("withdrawn", cny(0))
+    assert await case.entries() == []
+    return case
+
+
+@scenario
+async def withdraw_after_scan(world: World) -> Case:
+    """X24: refused with the reason."""
+    case = await world.open(Plan(tier=0))
+    await case.waits_for("pickup")
+    await case.pickup()
+    await case.waits_for("delivery")
+    await refused(case, "withdraw", Withdraw(), "already_picked_up")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    assert (await case.end()).outcome == "refunded"
+    return case
+
+
+@scenario
+async def partial_quantity(world: World) -> Case:
+    """One of three at 33.33, 33.33, 33.34: cumulative floor."""
+    case = await world.open(Plan(lines=(("L1", 3, 10_000),), back=(("L1", 1),), tier=0))
+    assert case.first.refundable == cny(3_333)
+    await to_the_merchant(case)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    assert (await case.end()).refunded == cny(3_333)
+    return case
+
+
+@scenario
+async def escalated_refusal_parks(world: World) -> Case:
+    """X13: an escalated refusal waits for a human, visibly; closing by an operator ends it."""
+    case = await world.open(Plan(auto=False, reason=Reason.QUALITY))
+    await case.waits_for("merchant_review")
+    await case.say("decline", Decline(reason="used"))
+    await case.waits_for("escalation")
+    await case.say("escalate", Escalate())
+    status = await case.parks("arbitration_needed")
+    assert status.attention is not None and "apply_ruling" in status.attention.send
+    from backhaul.messages import CloseCase
+
+    await case.say("close_case", CloseCase(reason="settled by phone"))
+    assert (await case.end()).outcome == "closed_by_operator"
+    return case

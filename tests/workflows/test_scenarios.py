@@ -1,0 +1,22 @@
+"""Every path runs on the time-skipping server; with BACKHAUL_RECORD set, its history is recorded for replay."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.replay.recorded import record
+from tests.workflows.scenarios import SCENARIOS
+from tests.workflows.world import World
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_scenario(skipping: World, name: str) -> None:
+    case = await SCENARIOS[name](skipping)
+    balance = await skipping.trial_balance()
+    for book, accounts in balance.items():
+        for currency in {currency for each in accounts.values() for currency in each}:
+            assert sum(each.get(currency, 0) for each in accounts.values()) == 0, (book, currency)
+    if os.environ.get("BACKHAUL_RECORD"):
+        await record(name, case.handle)

@@ -1,0 +1,295 @@
+"""A whole product around one Temporal server: real store, real sandbox, real worker. Tests play the parties.
+
+The courier of the sandbox is held back by a script, so that every report comes from the test, at the workflow's own
+(skipped) time; bookings, refunds, claims and payouts are real HTTP.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.testing import WorkflowEnvironment
+
+from backhaul.client import Backhaul, request_hash
+from backhaul.facts import CoverKind, Finding, LineFinding, Method, Reason, Risk
+from backhaul.ids import return_id
+from backhaul.messages import (
+    Ack,
+    CaseOutcome,
+    CaseStatus,
+    ConsumerAtDoor,
+    ConsumerProfile,
+    DoorstepFinding,
+    FirstDecision,
+    ImportOrder,
+    MerchantProfile,
+    OpenReturn,
+    OrderCover,
+    OrderLine,
+    OrderPayment,
+    PickupOutcome,
+    PickupReport,
+    ReturnLine,
+    TrackingReport,
+    TrackingStatus,
+)
+from backhaul.money import Money
+from backhaul.policy.library import load_library
+from store import ledger, orders
+from store.engine import Store
+from tests.gateways.outside import Outside, outside
+from worker.registry import build_workers
+
+COAT = 120_000
+"""The coat of domain 6: 1200.00."""
+_NUMBERS = itertools.count(1)
+
+
+def cny(minor: int) -> Money:
+    """Fen."""
+    return Money(minor=minor, currency="CNY")
+
+
+@dataclass
+class Plan:
+    """One order and one return of it. Defaults: one coat, RFI and RDV, tier S3, lightning possible."""
+
+    lines: Sequence[tuple[str, int, int]] = (("L1", 1, COAT),)
+    """(line, quantity ordered, paid for the line in fen)"""
+    back: Sequence[tuple[str, int]] | None = None
+    """(line, quantity returned); all when not given"""
+    reason: Reason = Reason.NO_REASON
+    method: Method = Method.PICKUP
+    tier: int = 3
+    credit: int = 500_000
+    risk: Risk = Risk.ALLOW
+    rfi: bool = True
+    rdv: bool = True
+    auto: bool = True
+    commission_bps: int = 500
+    signed_days_ago: float = 2
+    merchant: str | None = None
+    order: str | None = None
+    book: str = "2025-05"
+
+
+@dataclass
+class Case:
+    """One running case, and what parties do to it."""
+
+    world: World
+    request: OpenReturn
+    first: FirstDecision
+    handle: WorkflowHandle[Any, CaseOutcome]
+    events: Any = field(default_factory=lambda: itertools.count(1))
+
+    async def now(self) -> datetime:
+        """The server's time, skipped or not."""
+        return await self.world.now()
+
+    async def say(self, update: str, body: Any, *, update_id: str | None = None) -> Ack:
+        """Send an update; a refusal raises backhaul.errors.Refusal."""
+        return await self.world.backhaul.report(
+            self.request.merchant_id, self.request.rma_id, update, body, update_id=update_id
+        )
+
+    async def status(self) -> CaseStatus:
+        """The typed view."""
+        return await self.world.backhaul.status(self.request.merchant_id, self.request.rma_id)
+
+    async def until(self, test: Any, what: str = "", tries: int = 200) -> CaseStatus:
+        """Poll the view until it fits."""
+        import asyncio
+
+        status = await self.status()
+        for _ in range(tries):
+            if test(status):
+                return status
+            await asyncio.sleep(0.05)
+            status = await self.status()
+        raise AssertionError(f"{what or 'condition'} never came: {status.model_dump_json(indent=1)}")
+
+    async def waits_for(self, code: str) -> CaseStatus:
+        """Until the case waits for this."""
+        return await self.until(lambda s: s.waiting is not None and s.waiting.code == code, f"waiting for {code}")
+
+    async def parks(self, reason: str) -> CaseStatus:
+        """Until the case is parked for this reason."""
+        return await self.until(lambda s: s.attention is not None and s.attention.reason == reason, f"parked: {reason}")
+
+    async def pickup(
+        self,
+        outcome: PickupOutcome = PickupOutcome.PICKED_UP,
+        findings: Sequence[DoorstepFinding] = (),
+        *,
+        reason: str | None = None,
+        at: datetime | None = None,
+        event_id: str | None = None,
+        inspected: bool = True,
+    ) -> Ack:
+        """The courier reports a visit."""
+        status = await self.until(lambda s: s.waybill is not None, "a waybill")
+        report = PickupReport(
+            event_id=event_id or f"ev-{self.request.rma_id}-{next(self.events)}",
+            outcome=outcome,
+            waybill=status.waybill or "",
+            occurred_at=at or await self.now(),
+            reason=reason,
+            collected=tuple(line.line_id for line in self.request.lines) if outcome == "picked_up" else (),
+            inspected=inspected,
+            findings=tuple(findings),
+        )
+        return await self.say("report_pickup", report, update_id=report.event_id)
+
+    async def track(self, status: str, *, at: datetime | None = None, waybill: str | None = None) -> Ack:
+        """The courier reports a movement."""
+        view = await self.status()
+        report = TrackingReport(
+            event_id=f"ev-{self.request.rma_id}-{next(self.events)}",
+            status=TrackingStatus(status),
+            waybill=waybill or view.waybill or "",
+            occurred_at=at or await self.now(),
+        )
+        return await self.say("report_tracking", report, update_id=report.event_id)
+
+    async def end(self) -> CaseOutcome:
+        """The workflow's result; on the time-skipping server this lets time pass."""
+        return await self.handle.result()
+
+    async def entries(self) -> list[tuple[str, int]]:
+        """The case's journal: (template, total of one side in minor units), in order posted."""
+        async with self.world.store.read() as session:
+            views = await ledger.entries_of(session, f"{self.request.merchant_id}/{self.request.rma_id}")
+        return [(view.template, sum(line.minor for line in view.lines if line.side == "debit")) for view in views]
+
+
+@dataclass
+class World:
+    """One server, one worker, one store, the three parties."""
+
+    env: WorkflowEnvironment
+    store: Store
+    outside: Outside
+    backhaul: Backhaul
+
+    async def now(self) -> datetime:
+        """The server's time."""
+        try:
+            return (await self.env.get_current_time()).astimezone(UTC)
+        except Exception:
+            return datetime.now(UTC)
+
+    async def import_order(self, plan: Plan) -> ImportOrder:
+        """Import the plan's order in the product, capture and cover it outside."""
+        n = next(_NUMBERS)
+        now = await self.now()
+        order_id, merchant = plan.order or f"O{n}", plan.merchant or f"m{n}"
+        paid = sum(line[2] for line in plan.lines)
+        covers = []
+        if plan.rfi:
+            covers.append(self._cover(f"{order_id}-rfi", CoverKind.RFI, 2_500, 36, 0, now, plan))
+        if plan.rdv:
+            covers.append(self._cover(f"{order_id}-rdv", CoverKind.RDV, max(paid, 1), 0, 60, now, plan))
+        order = ImportOrder(
+            order_id=order_id,
+            merchant=MerchantProfile(
+                merchant_id=merchant, commission_bps=plan.commission_bps, auto_authorize=plan.auto
+            ),
+            consumer=ConsumerProfile(
+                consumer_ref=f"c-{order_id}", tier=plan.tier, credit_limit=cny(plan.credit), risk=plan.risk.value
+            ),
+            lines=tuple(
+                OrderLine(
+                    line_id=line, sku=f"sku-{line}", category="apparel", quantity=count, paid=cny(minor), weight_g=900
+                )
+                for line, count, minor in plan.lines
+            ),
+            payments=(OrderPayment(payment_id=f"pay-{order_id}", amount=cny(paid)),),
+            covers=tuple(covers),
+            captured_at=now - timedelta(days=plan.signed_days_ago + 2),
+            signed_at=now - timedelta(days=plan.signed_days_ago),
+        )
+        await self.outside.capture(f"pay-{order_id}", paid, merchant, f"c-{order_id}")
+        for cover in covers:
+            await self.outside.cover(cover.coverage_id, order_id, cover.kind.value, cover.sum_insured.minor)
+        library = load_library()
+        async with self.store.transaction() as session:
+            await orders.import_order(session, order, lambda version: library.by_version(version).ref, now)
+        return order
+
+    def _cover(
+        self, ref: str, kind: CoverKind, insured: int, merchant: int, platform: int, now: datetime, plan: Plan
+    ) -> OrderCover:
+        return OrderCover(
+            coverage_id=ref,
+            kind=kind,
+            sum_insured=cny(insured),
+            premium_merchant=cny(merchant),
+            premium_platform=cny(platform),
+            bound_at=now - timedelta(days=plan.signed_days_ago + 2),
+            book_version=plan.book,
+        )
+
+    async def open(self, plan: Plan | None = None, order: ImportOrder | None = None) -> Case:
+        """Import the order, hold the courier back, open the return."""
+        plan = plan or Plan()
+        order = order or await self.import_order(plan)
+        rma = f"R{next(_NUMBERS)}"
+        back = plan.back or [(line.line_id, line.quantity) for line in order.lines]
+        request = OpenReturn(
+            merchant_id=order.merchant.merchant_id,
+            rma_id=rma,
+            order_id=order.order_id,
+            reason=plan.reason,
+            method=plan.method,
+            lines=tuple(ReturnLine(line_id=line, quantity=count) for line, count in back),
+            address_ref=f"addr-{order.order_id}",
+        )
+        await self.outside.script("courier", f"{request.merchant_id}/{rma}", hold=True)
+        first = await self.backhaul.open(request)
+        handle = self.env.client.get_workflow_handle(return_id(request.merchant_id, rma), result_type=CaseOutcome)
+        return Case(self, request, first, handle)
+
+    async def trial_balance(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Per book, account and currency."""
+        async with self.store.read() as session:
+            return await ledger.trial_balance(session)
+
+
+@asynccontextmanager
+async def world(env: WorkflowEnvironment, folder: Path, database_url: str | None = None) -> AsyncIterator[World]:
+    """Everything, running, until the block ends."""
+    store = Store(database_url or f"sqlite:///{folder}/backhaul.db")
+    await store.create_all()
+    async with outside(folder) as parties, build_workers(env.client, store, parties.gateways):
+        yield World(env, store, parties, Backhaul(env.client))
+    await store.close()
+
+
+def damage(severity: int, *, line: str = "L1", quantity: int = 1, says: str = "agrees") -> DoorstepFinding:
+    """A damaged line at the door."""
+    return DoorstepFinding(
+        line_id=line,
+        finding=Finding.DAMAGE,
+        quantity=quantity,
+        severity=severity,
+        photos=("photo-1",),
+        consumer=ConsumerAtDoor(says),
+    )
+
+
+def at_receipt(
+    finding: str = "damage", severity: int | None = 30, *, line: str = "L1", quantity: int = 1
+) -> LineFinding:
+    """What the merchant found."""
+    return LineFinding(line_id=line, finding=Finding(finding), quantity=quantity, severity=severity)
+
+
+__all__ = ["Case", "Plan", "WorkflowUpdateFailedError", "World", "at_receipt", "cny", "damage", "request_hash", "world"]
