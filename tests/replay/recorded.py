@@ -29,7 +29,7 @@ from temporalio.worker import (
     WorkflowOutboundInterceptor,
 )
 
-from worker.registry import WORKFLOWS, sandbox_runner
+from worker.registry import WORKFLOWS, sandbox
 
 FOLDER = Path(__file__).parent / "histories"
 _commands: list[list[str]] = []
@@ -79,7 +79,7 @@ async def commands_of(history: WorkflowHistory, *, patched: bool = False) -> lis
         workflows=list(WORKFLOWS),
         data_converter=pydantic_data_converter,
         interceptors=[_Fingerprints()],
-        workflow_runner=UnsandboxedWorkflowRunner() if patched else sandbox_runner(),
+        workflow_runner=UnsandboxedWorkflowRunner() if patched else sandbox(),
     )
     await replayer.replay_workflow(history)
     return list(_commands)

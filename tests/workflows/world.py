@@ -45,7 +45,7 @@ from backhaul.policy.library import load_library
 from store import ledger, orders
 from store.engine import Store
 from tests.gateways.outside import Outside, outside
-from worker.registry import build_workers
+from worker.registry import activities_of, build_workers
 
 COAT = 120_000
 """The coat of domain 6: 1200.00."""
@@ -268,8 +268,10 @@ async def world(env: WorkflowEnvironment, folder: Path, database_url: str | None
     """Everything, running, until the block ends."""
     store = Store(database_url or f"sqlite:///{folder}/backhaul.db")
     await store.create_all()
-    async with outside(folder) as parties, build_workers(env.client, store, parties.gateways):
-        yield World(env, store, parties, Backhaul(env.client))
+    async with outside(folder) as parties:
+        activities = activities_of(store, parties.gateways, load_library())
+        async with build_workers(env.client, activities):
+            yield World(env, store, parties, Backhaul(env.client))
     await store.close()
 
 

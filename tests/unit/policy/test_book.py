@@ -212,7 +212,9 @@ def test_terms_are_the_book_s_numbers() -> None:
 
 def test_demo_waits_fit_a_two_minute_demonstration() -> None:
     terms = terms_of(load_library().by_version("demo"))
-    spans = {name: value for name, value in terms if name.endswith("_s") and isinstance(value, float) and name != "park_s"}
+    spans = {
+        name: value for name, value in terms if name.endswith("_s") and isinstance(value, float) and name != "park_s"
+    }
     assert max(spans.values()) <= 40
     assert terms.lookup_delays_s == (0.5, 1.0, 1.0, 2.0, 2.0)
     assert terms.slot_lead_s == 0

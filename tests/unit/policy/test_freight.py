@@ -84,7 +84,11 @@ def test_door_pickup(
     reason: Reason, share: str, remaining: str, insured: str, merchant: str, consumer: str, codes: tuple[str, ...]
 ) -> None:
     result = freight_benefit(facts(reason=reason), yuan(share), yuan(remaining), BOOK)
-    assert (result.insured, result.merchant_owes, result.consumer_owes) == (yuan(insured), yuan(merchant), yuan(consumer))
+    assert (result.insured, result.merchant_owes, result.consumer_owes) == (
+        yuan(insured),
+        yuan(merchant),
+        yuan(consumer),
+    )
     assert not result.merchant_reimburses
     assert result.verdict.reasons == codes
 
@@ -115,7 +119,9 @@ def test_without_cover_the_reason_decides(reason: Reason, bearer: str) -> None:
         (Reason.QUALITY, None, True, "0.00", "0.00"),
     ],
 )
-def test_self_ship_never_earns(reason: Reason, proven: str | None, covered: bool, insured: str, reimbursed: str) -> None:
+def test_self_ship_never_earns(
+    reason: Reason, proven: str | None, covered: bool, insured: str, reimbursed: str
+) -> None:
     case = facts(reason=reason, method=Method.SELF_SHIP, covers=(RFI,) if covered else ())
     result = freight_benefit(case, None if proven is None else yuan(proven), yuan("25.00"), BOOK)
     assert (result.insured, result.merchant_reimburses) == (yuan(insured), yuan(reimbursed))

@@ -86,9 +86,7 @@ def test_no_lines_and_the_same_line_twice() -> None:
 
 
 def test_every_reason_is_given_at_once() -> None:
-    verdict = eligibility(
-        facts(requested_at=LAST_OF_7 + TICK, lines=(line(category="fresh_food", quantity=2),)), BOOK
-    )
+    verdict = eligibility(facts(requested_at=LAST_OF_7 + TICK, lines=(line(category="fresh_food", quantity=2),)), BOOK)
     assert verdict.reasons == ("window_over", "category_excluded", "quantity_over_ordered")
     assert verdict.numbers["days_used"] == 8
     assert verdict.numbers["window_days"] == 7
