@@ -52,8 +52,11 @@ def consequences(
     already_refunded: bool,
     freight_due_from_consumer: Money,
     book: PolicyBook,
+    losses: Sequence[LineLoss] = (),
 ) -> Consequences:
     """Fix every amount of a case whose liability is known. `indemnity` is what RDV pays for the loss, 0 without.
+
+    With the `losses` by line, a line's loss relieves the merchant of that line's refund at most, never of another's.
 
     Raises RemedyExclusion when the indemnity is above the loss, ValueError for negative amounts."""
     zero = Money.zero(refund.currency)
@@ -63,7 +66,9 @@ def consequences(
         indemnity = zero  # the merchant is not paid for their own fault, nor before a ruling
     if liable is Liable.NOBODY:
         loss = zero
-    relieved, pending = _not_charged(refund, loss, indemnity, liable, already_refunded)
+    relief = Money.sum((one.relief for one in losses), refund.currency) if losses else loss
+    relief = relief.at_most(loss).at_most(refund)
+    relieved, pending = _not_charged(refund, relief, indemnity, liable, already_refunded)
     charge = refund - relieved - pending
     withhold = receivable = not_demanded = zero
     if liable is Liable.CONSUMER:
@@ -98,12 +103,16 @@ def consequences(
 def line_relief(result: Consequences, losses: Sequence[LineLoss]) -> dict[str, Money]:
     """What each line of the merchant's charge is less by (`less` of refund_value), so that commission follows by line.
 
-    Adds up to the refund minus the charge: by each line's loss where that is it, else shared by loss."""
+    Adds up to the refund minus the charge: each line's own loss, or (nothing is charged yet) all of every line."""
     off = result.refund - result.merchant_charge
-    weights = [one.loss.minor for one in losses]
     if not off or not losses:
         return {}
-    return {one.line_id: part for one, part in zip(losses, off.split(weights), strict=True)}
+    if off == result.refund:
+        weights = [one.value if one.refundable is None else one.refundable for one in losses]
+    else:
+        weights = [one.relief for one in losses]
+    shares = off.split([weight.minor for weight in weights])
+    return {one.line_id: share for one, share in zip(losses, shares, strict=True)}
 
 
 def check_remedies(result: Consequences, already_refunded: bool) -> None:
@@ -122,15 +131,15 @@ def check_remedies(result: Consequences, already_refunded: bool) -> None:
 
 
 def _not_charged(
-    refund: Money, loss: Money, indemnity: Money, liable: Liable, already_refunded: bool
+    refund: Money, relief: Money, indemnity: Money, liable: Liable, already_refunded: bool
 ) -> tuple[Money, Money]:
     """(for good, until a ruling): what of the refund is not charged to the merchant."""
     zero = Money.zero(refund.currency)
     if liable is Liable.CONSUMER and not indemnity:
-        return loss.at_most(refund), zero
+        return relief, zero
     if liable is Liable.UNDETERMINED:
         # X12: after lightning the refund stands and the merchant is charged nothing until the ruling.
-        return zero, refund if already_refunded else loss.at_most(refund)
+        return zero, refund if already_refunded else relief
     return zero, zero
 
 

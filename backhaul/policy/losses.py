@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pydantic import Field
+
 from backhaul.facts import CaseFacts, Finding, Frozen, LineFacts, LineFinding
 from backhaul.money import Money
 from backhaul.policy.book import PolicyBook
-from backhaul.policy.refunds import unit_value
+from backhaul.policy.refunds import refundable, unit_value
 
 WITH_SALVAGE = frozenset({Finding.MISMATCH, Finding.COUNTERFEIT})
 """Findings that are a total loss of the units affected, less what is still worth something. Lost goods too."""
@@ -21,8 +23,14 @@ class LineLoss(Frozen):
     line_id: str
     value: Money
     loss: Money
+    refundable: Money | None = Field(default=None, description="what is left to refund of it; None: all of the value")
     unverifiable: bool = False
     severity_unknown: bool = False
+
+    @property
+    def relief(self) -> Money:
+        """The most of the refund that the merchant may not be charged for this loss."""
+        return self.loss.at_most(self.value if self.refundable is None else self.refundable)
 
 
 def line_loss(line: LineFacts, findings: Iterable[LineFinding], book: PolicyBook) -> LineLoss:
@@ -50,7 +58,14 @@ def line_loss(line: LineFacts, findings: Iterable[LineFinding], book: PolicyBook
         elif one.finding is Finding.UNVERIFIABLE:
             unverifiable = True
     loss = Money(minor=total // parts, currency=value.currency).at_most(value)
-    return LineLoss(line_id=line.line_id, value=value, loss=loss, unverifiable=unverifiable, severity_unknown=unknown)
+    return LineLoss(
+        line_id=line.line_id,
+        value=value,
+        loss=loss,
+        refundable=refundable(line),
+        unverifiable=unverifiable,
+        severity_unknown=unknown,
+    )
 
 
 def case_losses(facts: CaseFacts, findings: Iterable[LineFinding], book: PolicyBook) -> tuple[LineLoss, ...]:
@@ -66,7 +81,8 @@ def lost_losses(facts: CaseFacts, salvage: Mapping[str, Money] | None = None) ->
     for line in facts.lines:
         value = unit_value(line)
         saved = Money(minor=_salvage(worth.get(line.line_id), value.currency), currency=value.currency)
-        losses.append(LineLoss(line_id=line.line_id, value=value, loss=max(value - value, value - saved)))
+        loss = max(Money.zero(value.currency), value - saved)
+        losses.append(LineLoss(line_id=line.line_id, value=value, loss=loss, refundable=refundable(line)))
     return tuple(losses)
 
 
