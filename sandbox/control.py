@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import httpx2
 
+from sandbox.common.tls import tls
+
 Json = dict[str, Any]
 
 
@@ -20,7 +22,11 @@ class Control:
         self.url = url
         self._token = token
         self._client = httpx2.AsyncClient(
-            base_url=url, headers={"authorization": f"Bearer {control_token}"}, timeout=10, trust_env=False
+            base_url=url,
+            headers={"authorization": f"Bearer {control_token}"},
+            timeout=10,
+            trust_env=False,
+            verify=tls(),
         )
 
     async def __aenter__(self) -> Self:

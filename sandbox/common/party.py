@@ -27,7 +27,7 @@ from sandbox.common.due import DueRunner, Work
 from sandbox.common.errors import Refusal
 from sandbox.common.faults import Faults, Rule
 from sandbox.common.settings import PartySettings
-from sandbox.common.wire import Body, Call, M, Made, Nothing, json_answer, number_in, refused
+from sandbox.common.wire import Body, Call, M, Made, Nothing, encode, json_answer, number_in, refused, text_answer
 
 _MAX_BODY = 256 * 1024
 _MAX_KEY = 512
@@ -190,13 +190,13 @@ class Party:
             except Refusal as refusal:
                 self._keep(kind, key, request_hash, Made(refusal.body(), "", refusal.status), now, made=False)
                 return refused(refusal)
-            self._keep(kind, key, request_hash, made, now, made=True)
+            self._keep(kind, key, request_hash, made, now, made=made.status < 400)
         return json_answer(made.status, made.body)
 
     def _keep(self, kind: str, key: str, request_hash: str, what: Made, at_us: int, *, made: bool) -> None:
         self.book.run(
             "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            key, request_hash, what.status, json.dumps(what.body), int(made), kind, what.ref,
+            key, request_hash, what.status, encode(what.body), int(made), kind, what.ref,
             what.amount, what.currency, what.payee, at_us,
         )  # fmt: skip
 
@@ -221,7 +221,7 @@ class Party:
 def _replay(kept: Row, request_hash: str) -> Response:
     if kept["request_hash"] != request_hash:
         return refused(Refusal(422, "idempotency_mismatch", "this idempotency key was used for another request"))
-    return Response(kept["body"], kept["status"], {"Idempotent-Replay": "true"}, media_type="application/json")
+    return text_answer(kept["status"], kept["body"], {"Idempotent-Replay": "true"})
 
 
 async def _json_of(request: Request) -> tuple[bytes, Any]:

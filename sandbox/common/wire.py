@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from sandbox.common.errors import Refusal
 
@@ -60,12 +61,22 @@ class Made:
     payee: str | None = None
 
 
-def json_answer(status: int, body: Body, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def encode(body: Body) -> str:
+    """A body as it goes out: the one way to write it, so that a kept answer is replayed byte for byte."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+
+def text_answer(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer whose JSON is written already."""
+    return Response(text, status, dict(headers) if headers else None, media_type="application/json")
+
+
+def json_answer(status: int, body: Body, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer."""
-    return JSONResponse(body, status, dict(headers) if headers else None)
+    return text_answer(status, encode(body), headers)
 
 
-def refused(refusal: Refusal) -> JSONResponse:
+def refused(refusal: Refusal) -> Response:
     """The answer to a refused call."""
     return json_answer(refusal.status, refusal.body())
 

@@ -68,7 +68,9 @@ class Bookings:
         cases = list(dict.fromkeys(_case(item.ref) for item in wanted.items))
         code = self._scripts.refusal(cases)
         if code is not None:
-            raise Refusal(422, code, "the courier cannot come", field="slot_start" if "slot" in code else "address_ref")
+            # Answered, not raised: what a raised refusal did is undone, and this one has used up a part of the script.
+            field = "slot_start" if "slot" in code else "address_ref"
+            return Made(Refusal(422, code, "the courier cannot come", field=field).body(), "", 422)
         booking_id = self._book.new_id("bk_", call.key)
         waybill = self._book.new_id("SB", call.key, digits=True)
         start, end = _text(wanted.slot_start), _text(wanted.slot_end)

@@ -44,11 +44,11 @@ class Scripts:
                 return visit.model_copy(update={"hold": visit.hold or script.hold})
         return Visit()
 
-    def findings(self, case: str, visit: Visit) -> dict[str, LineFinding]:
-        """What is found on the lines of `case` when `visit` picks them up: by its own script."""
+    def findings(self, case: str) -> dict[str, LineFinding]:
+        """What is found on the lines of `case`, by line id, when it is picked up: by its own script, else nothing."""
         script = self._of(case)
         left = script.visits[self._used(case, "visits") :] if script is not None else ()
-        own = next((v for v in left if v.outcome == "picked_up"), visit)
+        own = next((visit for visit in left if visit.outcome == "picked_up"), Visit())
         return own.inspection if isinstance(own.inspection, dict) else {}
 
     def visited(self, cases: Sequence[str]) -> None:

@@ -77,8 +77,9 @@ class Visits:
         refs = [row["ref"] for row in taken]
         if visit.inspection == "waived":
             return _outcome("picked_up", visit.reason, refs, {"result": "waived", "items": []})
-        findings = {case: self._scripts.findings(case, visit) for case in cases_of(taken)}
-        lines = [_inspected(row, findings[row["case_ref"]]) for row in taken]
+        findings = {case: self._scripts.findings(case) for case in cases_of(taken)}
+        named = [visit.inspection.get(row["ref"]) or findings[row["case_ref"]].get(row["line_id"]) for row in taken]
+        lines = [_inspected(row, found) for row, found in zip(taken, named, strict=True)]
         flagged = any(line["finding"] != "ok" for line in lines)
         inspection = {"result": "finding" if flagged else "ok", "items": lines}
         return _outcome("picked_up", visit.reason, refs, inspection)
@@ -111,8 +112,7 @@ def _outcome(outcome: str, reason: str | None, refs: list[str], inspection: Any)
     return {"outcome": outcome, "reason": reason, "collected_refs": refs, "inspection": inspection}
 
 
-def _inspected(row: Row, findings: dict[str, LineFinding]) -> dict[str, Any]:
-    found = findings.get(row["line_id"]) or findings.get(row["ref"])
+def _inspected(row: Row, found: LineFinding | None) -> dict[str, Any]:
     if found is None or found.finding == "ok":
         return {
             "ref": row["ref"], "finding": "ok", "severity": None, "quantity": 0, "photos": [], "consumer": "agrees",

@@ -15,6 +15,7 @@ from sandbox.common.book import Book, Row
 from sandbox.common.clock import now_us
 from sandbox.common.errors import Refusal
 from sandbox.common.faults import Faults
+from sandbox.common.tls import tls
 from sandbox.courier.settings import CourierSettings
 from sandbox.courier.wire import WebhookTarget
 
@@ -82,7 +83,7 @@ class Webhooks:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        async with httpx2.AsyncClient(timeout=self._settings.webhook_timeout_s) as client:
+        async with httpx2.AsyncClient(timeout=self._settings.webhook_timeout_s, verify=tls()) as client:
             try:
                 while True:
                     self._wake.clear()

@@ -97,7 +97,10 @@ class LineFinding(Strict):
 
 
 class Visit(Step):
-    """One visit to the door. `left_behind` are line ids that are not collected."""
+    """One visit to the door. `left_behind` are the line ids that are not collected.
+
+    `inspection` has findings by line id, for the lines of the script's own cases, or by a line's whole reference.
+    """
 
     after_ms: Millis = 500
     outcome: Literal["picked_up", "missed", "no_show", "rejected"] = "picked_up"
