@@ -32,6 +32,7 @@ class PickupRow(Table, table=True):
     courier: str
     booking_key: str = Field(unique=True)
     booking: list[dict[str, Any]] = column.document()
+    booked_for: str
     booking_id: str | None = None
     waybill: str | None = Field(default=None, index=True)
     state: str
