@@ -1,0 +1,85 @@
+"""POST /v1/approvals and /v1/rulings: what a person decides, under the identity that the token proves."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from api import idempotency
+from api.auth import Identity, allowed
+from api.idempotency import Key
+from api.openapi import documented
+from api.services import Given
+from backhaul.errors import Refusal
+from backhaul.facts import digest
+from backhaul.ids import CaseId
+from backhaul.messages import Approval, CreateApproval, CreateRuling, Ruling
+from backhaul.names import Role
+from store import authority, cases
+
+router = APIRouter(tags=["authority"])
+
+DECIDES: dict[str, frozenset[str]] = {
+    "liability": frozenset({"merchant", "consumer", "carrier", "insurer"}),
+    "authorization": frozenset({"authorize", "uphold"}),
+}
+"""What a ruling may decide, and how."""
+
+
+@router.post(
+    "/v1/approvals",
+    status_code=201,
+    summary="Approve one money step",
+    **documented((Role.APPROVER,), "same_person", "not_found", "store_busy"),
+)
+async def post_approval(
+    request: CreateApproval,
+    given: Given,
+    caller: Annotated[Identity, Depends(allowed(Role.APPROVER))],
+    key: Key = None,
+) -> Approval:
+    """A second person's approval, bound to claim, amount and payee by hash (invariant 13). An operator then sends
+    `apply_approval` with its id. The same request again is the same approval."""
+    caller.may_act_for(request.merchant_id)
+    if request.prepared_by == caller.name:
+        raise Refusal("same_person", field="prepared_by")
+    approval_id = _id("apr", request.model_dump(mode="json"), caller, key)
+    case = CaseId(request.merchant_id, request.rma_id)
+
+    async with given.store.transaction() as session:
+        await cases.need(session, case.key)
+        return await authority.create_approval(session, approval_id, request, caller.name, given.now())
+
+
+@router.post(
+    "/v1/rulings",
+    status_code=201,
+    summary="Rule on a question of a case",
+    **documented((Role.APPROVER,), "not_found", "ruling_mismatch", "store_busy"),
+)
+async def post_ruling(
+    request: CreateRuling,
+    given: Given,
+    caller: Annotated[Identity, Depends(allowed(Role.APPROVER))],
+    key: Key = None,
+) -> Ruling:
+    """A human decision on liability (merchant, consumer, carrier, insurer) or on a refusal (authorize, uphold). An
+    operator then sends `apply_ruling` with its id. The same request again is the same ruling."""
+    caller.may_act_for(request.merchant_id)
+    outcomes = DECIDES.get(request.decides)
+    if outcomes is None:
+        raise Refusal("invalid_input", f"decides: {' or '.join(DECIDES)}", field="decides")
+    if request.outcome not in outcomes:
+        raise Refusal("invalid_input", f"outcome: {', '.join(sorted(outcomes))}", field="outcome")
+    ruling_id = _id("rul", request.model_dump(mode="json"), caller, key)
+    case = CaseId(request.merchant_id, request.rma_id)
+    async with given.store.transaction() as session:
+        await cases.need(session, case.key)
+        return await authority.create_ruling(session, ruling_id, request, caller.name, given.now())
+
+
+def _id(prefix: str, body: dict[str, object], caller: Identity, key: str | None) -> str:
+    """An id that the same request by the same person gets again."""
+    unique = None if key is None else idempotency.checked(key)
+    return f"{prefix}-{digest({'body': body, 'by': caller.name, 'key': unique})[:32]}"

@@ -1,0 +1,111 @@
+"""What the read model says of a case: after the close, after retention, and while no worker can answer."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from backhaul.facts import Text, Token
+from backhaul.messages import CaseStatus, FirstDecision, MoneyView
+from backhaul.money import Money
+from store.tables import CaseRow
+
+
+class View(BaseModel):
+    """Base of the API's own answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CaseSummary(View):
+    """One case in a list."""
+
+    merchant_id: Token
+    rma_id: Token
+    order_id: Token
+    stage: str
+    outcome: str | None
+    waiting_on: str | None
+    attention: str | None
+    due_at: AwareDatetime | None
+    refundable: Money
+    refunded: Money
+    indemnified: Money
+    opened_at: AwareDatetime
+    updated_at: AwareDatetime
+    closed_at: AwareDatetime | None
+
+
+class CaseList(View):
+    """A page of cases, newest first. `next` goes into `after` for the page that follows; null at the end."""
+
+    cases: tuple[CaseSummary, ...]
+    next: str | None
+
+
+def summary_of(row: CaseRow) -> CaseSummary:
+    """A row as a list shows it."""
+    return CaseSummary(
+        merchant_id=row.merchant_id,
+        rma_id=row.rma_id,
+        order_id=row.order_id,
+        stage=row.stage,
+        outcome=row.outcome,
+        waiting_on=row.waiting_on,
+        attention=row.attention,
+        due_at=row.due_at,
+        refundable=_money(row, row.refundable_minor),
+        refunded=_money(row, row.refunded_minor),
+        indemnified=_money(row, row.indemnified_minor),
+        opened_at=row.opened_at,
+        updated_at=row.updated_at,
+        closed_at=row.closed_at,
+    )
+
+
+def status_of(row: CaseRow) -> CaseStatus:
+    """The last view that was kept; without one, what the row's columns know."""
+    if row.status is not None:
+        return CaseStatus.model_validate(row.status)
+    gone = row.refunded_minor + row.withheld_minor
+    return CaseStatus(
+        merchant_id=row.merchant_id,
+        rma_id=row.rma_id,
+        order_id=row.order_id,
+        stage=row.stage,
+        outcome=row.outcome,
+        regions={},
+        money=MoneyView(
+            paid=_money(row, row.refundable_minor),
+            refundable=_money(row, row.refundable_minor),
+            refunded=_money(row, row.refunded_minor),
+            refund_under_way=_money(row, 0),
+            withheld=_money(row, row.withheld_minor),
+            indemnified=_money(row, row.indemnified_minor),
+            freight=_money(row, row.freight_minor),
+            remaining=_money(row, max(0, row.refundable_minor - gone)),
+        ),
+        closed=row.closed_at is not None,
+    )
+
+
+def first_decision_of(row: CaseRow) -> FirstDecision | None:
+    """The first decision as it was kept; None before the judgement."""
+    kept = row.judgement
+    if kept is None:
+        return None
+    return FirstDecision(
+        merchant_id=row.merchant_id,
+        rma_id=row.rma_id,
+        workflow_id=row.workflow_id,
+        outcome=kept["outcome"],
+        reasons=tuple(kept["reasons"]),
+        refundable=Money.model_validate(kept["refundable"]),
+        rfi=kept["rfi"],
+        rdv=kept["rdv"],
+        book_version=row.book_version,
+        text=Text.model_validate(kept["text"]),
+    )
+
+
+def _money(row: CaseRow, minor: int) -> Money:
+    return Money(minor=minor, currency=row.currency)

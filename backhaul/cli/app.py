@@ -1,0 +1,234 @@
+"""The commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from pydantic import BaseModel, ValidationError
+from rich.table import Table
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from backhaul.cli import cases, remote, tables
+from backhaul.cli import doctor as examination
+from backhaul.cli.doctor import Finding
+from backhaul.cli.running import Exit, emit, err, exit_of, fail, invalid, out, problem_of, run, usage
+from backhaul.client import connect
+from backhaul.client.failures import translate
+from backhaul.errors import BackhaulError
+from backhaul.ids import part
+from backhaul.messages import ImportOrder, OpenReturn
+from backhaul.names import QUEUE, WorkflowType
+
+M = TypeVar("M", bound=BaseModel)
+
+app = typer.Typer(
+    help="Returns of goods, from request to settled money. Exit codes: 0 ok, 1 refused, 2 usage, 3 not reachable.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document a line, for programs.")]
+Merchant = Annotated[
+    str | None,
+    typer.Option("--merchant", "-m", envvar="BACKHAUL_MERCHANT", help="Whose return it is (or write MERCHANT/RMA)."),
+]
+Rma = Annotated[str, typer.Argument(metavar="RMA", help="The return's id, or MERCHANT/RMA.")]
+Lines = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="One JSON object a line.")]
+
+
+@app.command("import")
+def import_orders(file: Lines, as_json: Json = False) -> None:
+    """Import orders (JSON lines) over the API."""
+    orders = list(_messages(file, ImportOrder, as_json=as_json))
+
+    async def work() -> int:
+        api = remote.from_environment()
+        if api is None:
+            raise usage("import needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
+        worst = Exit.OK
+        async with api:
+            for order in orders:
+                try:
+                    done = await api.import_order(order)
+                except BackhaulError as error:
+                    worst = max(worst, _line_failed(order.order_id, error, as_json=as_json))
+                    continue
+                emit(done) if as_json else out.print(f"{done.order_id} {'imported' if done.created else 'was there'}")
+        return worst
+
+    raise typer.Exit(run(work(), as_json=as_json))
+
+
+@app.command("open")
+def open_returns(file: Lines, as_json: Json = False) -> None:
+    """Open returns (JSON lines) over the API, or over Temporal where no API is named."""
+    requests = list(_messages(file, OpenReturn, as_json=as_json))
+
+    async def work() -> int:
+        worst = Exit.OK
+        async with cases.reached() as reached:
+            for request in requests:
+                try:
+                    decision = await reached.open(request)
+                except BackhaulError as error:
+                    worst = max(worst, _line_failed(request.rma_id, error, as_json=as_json))
+                    continue
+                if as_json:
+                    emit(decision)
+                else:
+                    out.print(f"{decision.rma_id} {decision.outcome}, {decision.refundable}: {decision.text.en}")
+        return worst
+
+    raise typer.Exit(run(work(), as_json=as_json))
+
+
+@app.command()
+def show(rma: Rma, merchant: Merchant = None, as_json: Json = False) -> None:
+    """Where a return is, what it waits for, its money."""
+    merchant_id, rma_id = _case(rma, merchant)
+
+    async def work() -> None:
+        async with cases.reached() as reached:
+            status = await reached.status(merchant_id, rma_id)
+        if as_json:
+            emit(status)
+        else:
+            tables.show_case(out, status)
+
+    run(work(), as_json=as_json)
+
+
+@app.command()
+def explain(
+    rma: Rma,
+    merchant: Merchant = None,
+    chinese: Annotated[bool, typer.Option("--zh", help="In Chinese.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Every decision of a return: rules, numbers, reasons, policy book."""
+    merchant_id, rma_id = _case(rma, merchant)
+
+    async def work() -> None:
+        async with cases.reached() as reached:
+            explanation = await reached.explain(merchant_id, rma_id)
+        if as_json:
+            emit(explanation)
+        else:
+            tables.show_explanation(out, explanation, chinese=chinese)
+
+    run(work(), as_json=as_json)
+
+
+@app.command()
+def stuck(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100, as_json: Json = False
+) -> None:
+    """What is parked and needs a human: reason, since, due, what to send, where to look."""
+
+    async def work() -> None:
+        client = await connect()
+        try:
+            found = await cases.stuck(client, limit)
+        except RPCError as error:
+            raise (translate(error) or error) from error
+        if as_json:
+            for one in found:
+                emit(asdict(one))
+        else:
+            tables.show_stuck(out, found)
+
+    run(work(), as_json=as_json)
+
+
+@app.command()
+def settle(
+    cut: Annotated[str | None, typer.Option(help="Name of the cut; the time by default.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until every merchant is settled.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Start a settlement cycle now, beside the scheduled ones. The same cut twice is the same cycle."""
+    name = cut or f"manual-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+    async def work() -> None:
+        part(name, "cut")
+        client = await connect()
+        workflow_id = f"settlement-cycle:{name}"
+        try:
+            handle = await client.start_workflow(
+                WorkflowType.SETTLEMENT_CYCLE.value,
+                {"cut": name},
+                id=workflow_id,
+                task_queue=QUEUE,
+                static_summary=f"Settlement at cut `{name}`",
+            )
+        except WorkflowAlreadyStartedError:
+            handle = client.get_workflow_handle(workflow_id)
+        except RPCError as error:
+            raise (translate(error) or error) from error
+        result = await handle.result() if wait else None
+        if as_json:
+            emit({"cut": name, "workflow_id": workflow_id, "result": result})
+        else:
+            out.print(f"settlement at cut {name}: {workflow_id}" + (" done" if wait else " started"))
+
+    run(work(), as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check Temporal, search attributes, workers, the API and the database."""
+    checks = run(examination.examine(), as_json=as_json)
+    if as_json:
+        for check in checks:
+            emit(asdict(check))
+    else:
+        table = Table(box=None, show_header=False)
+        for check in checks:
+            table.add_row(check.name, check.finding.value, check.detail)
+        out.print(table)
+    findings = {check.finding for check in checks}
+    if Finding.UNREACHABLE in findings:
+        raise typer.Exit(Exit.UNREACHABLE)
+    if Finding.WRONG in findings:
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _case(rma: str, merchant: str | None) -> tuple[str | None, str]:
+    """`RMA` with --merchant, or `MERCHANT/RMA`."""
+    if "/" in rma:
+        named, _, rma = rma.partition("/")
+        if merchant not in {None, named}:
+            raise usage(f"{named} or {merchant}: name one merchant")
+        merchant = named
+    return merchant, rma
+
+
+def _messages(file: Path, model: type[M], *, as_json: bool) -> Iterator[M]:
+    """The file's messages. All lines are checked before the first is sent."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise usage(f"{file} cannot be read: {type(error).__name__}") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield model.model_validate_json(line)
+        except ValidationError as error:
+            raise fail(invalid(error, f"{file.name}, line {number}"), as_json=as_json) from None
+
+
+def _line_failed(name: str, error: BackhaulError, *, as_json: bool) -> Exit:
+    """Say which line failed and go on with the next."""
+    if as_json:
+        emit({"id": name, **problem_of(error)}, stderr=True)
+    else:
+        err.print(f"{name} [red]{error.code}[/red]: {error.message}", soft_wrap=True, highlight=False)
+    return exit_of(error)
