@@ -28,6 +28,7 @@ from tests.unit.policy.build import BOOK, book_with, cover, facts, finding, line
         ([finding(severity=30), finding(severity=50)], "960.00"),
         ([finding(severity=80), finding(severity=50)], "1200.00"),
         ([finding(Finding.MISSING, quantity=7)], "1200.00"),
+        ([finding(quantity=7)], "360.00"),
         ([finding(Finding.MISSING, quantity=0)], "0.00"),
         ([finding(Finding.OK)], "0.00"),
         ([finding(line_id="other")], "0.00"),
