@@ -251,6 +251,7 @@ class ClaimState(Frozen):
     standing: Standing
     claim_no: str | None = None
     code: str | None = None
+    provider_code: str | None = None
 
 
 class InsurerGateway(Provider, Protocol):

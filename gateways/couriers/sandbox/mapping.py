@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
 
 from backhaul.facts import Finding
 from backhaul.messages import ConsumerAtDoor, PickupOutcome, TrackingStatus
@@ -50,14 +51,14 @@ def item(parcel: Parcel) -> w.ItemWire:
 
 
 def booking_request(request: BookingRequest) -> w.BookingRequestWire:
-    """A booking. The same request gives the same bytes: a repeat under the same key must not differ."""
+    """A booking. The same request gives the same bytes, whatever its offset: a repeat under a key must not differ."""
     declared = request.declared
     return w.BookingRequestWire(
         client_ref=request.client_ref,
         address_ref=request.address_ref,
         destination_ref=request.destination_ref,
-        slot_start=request.slot_start.isoformat(),
-        slot_end=request.slot_end.isoformat(),
+        slot_start=request.slot_start.astimezone(UTC).isoformat(),
+        slot_end=request.slot_end.astimezone(UTC).isoformat(),
         declared=None if declared is None else w.MoneyWire(amount=declared.minor, currency=declared.currency),
         items=tuple(item(parcel) for parcel in request.parcels),
     )

@@ -6,7 +6,7 @@ from backhaul.money import Money
 from gateways.http import Http, segment
 from gateways.insurers.sandbox import mapping as m
 from gateways.insurers.sandbox import wire as w
-from gateways.ports import ClaimKind, ClaimState, Operation, StatementPage
+from gateways.ports import ClaimKind, ClaimState, Operation, Standing, StatementPage
 from gateways.wire import look_up, read_statement
 
 
@@ -21,7 +21,10 @@ class SandboxInsurer:
         await self._http.aclose()
 
     async def operation(self, key: str) -> Operation | None:
-        return await look_up(self._http, key, m.WORDS)
+        found = await look_up(self._http, key, m.WORDS)
+        if found is not None and found.standing is Standing.FAILED:
+            return found.model_copy(update={"code": m.DENIED})
+        return found
 
     async def statement(self, since: int = 0, limit: int = 500) -> StatementPage:
         return await read_statement(self._http, since, limit)

@@ -25,6 +25,8 @@ WORDS: Mapping[str, Mapping[str, Standing]] = {
     "close": {"closed": Standing.SUCCEEDED},
     "recovery": {"received": Standing.SUCCEEDED},
 }
+DENIED = "claim_denied"
+"""Our code for every no to a claim; the insurer's own is kept beside it."""
 CODES: Mapping[str, str] = {"exceeds_remaining": "over_indemnity", "claim_denied": "claim_denied"}
 
 
@@ -51,8 +53,13 @@ def remit_request(claim_ref: str, amount: Money) -> w.RemitRequestWire:
 
 def claim(claim_ref: str, wire: w.ClaimWire) -> ClaimState:
     """The decision on a claim."""
+    now = standing(wire.state, DECISIONS)
     return ClaimState(
-        claim_ref=claim_ref, standing=standing(wire.state, DECISIONS), claim_no=wire.claim_no, code=wire.code
+        claim_ref=claim_ref,
+        standing=now,
+        claim_no=wire.claim_no,
+        code=DENIED if now is Standing.FAILED else None,
+        provider_code=wire.code,
     )
 
 

@@ -1,0 +1,96 @@
+"""The payment provider's effects one by one, described for running and for proving. Domain 6: J21, J34, J70."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from activities.contract import Batch, IndemnityPlan, RefundPart
+from activities.effects_support import KEY_LIFETIME, Plan, World, answer, case_key
+from backhaul.ledger import CaseRef, advance_paid, made, refund_succeeded, settlement_paid
+from backhaul.money import Money
+from gateways.ports import PaymentState
+from store import cases, settlement
+from store.effects import Answer, Intent
+from store.tables import EffectRow
+
+
+def refund(world: World, case: CaseRef, part: RefundPart) -> Plan:
+    """J21: one part to its original payment."""
+    psp, key = world.gateways.payments, part.payment_key
+
+    async def send() -> Answer:
+        return _answer(await psp.refund(key, part.payment_id, part.amount, part.payee))
+
+    async def also(session: AsyncSession, row: EffectRow) -> None:
+        await cases.add_money(session, case_key(case), refunded=part.amount.minor)
+
+    succeeded = refund_succeeded(case, part.amount, key=key)
+    body = {"case": case.model_dump(mode="json"), "about": part.model_dump(mode="json")}
+    intent = _intent(world, key, "refund", part.amount, part.payee, body, case)
+    return Plan(intent, psp, send, lambda _: made(succeeded), also)
+
+
+def advance(world: World, case: CaseRef, plan: IndemnityPlan, batch: str) -> Plan:
+    """J34: the indemnity to the merchant at once; it closes the batch that J31's leg is in."""
+    psp, key = world.gateways.payments, plan.advance_key
+
+    async def send() -> Answer:
+        return _answer(await psp.payout(key, plan.payee, plan.amount, plan.claim_ref))
+
+    async def also(session: AsyncSession, row: EffectRow) -> None:
+        await settlement.close_batch(session, batch, world.clock())
+        await cases.add_money(session, case_key(case), indemnified=plan.amount.minor)
+
+    paid = advance_paid(case, plan.amount, claim_ref=plan.claim_ref, key=key, batch=batch)
+    body = {"case": case.model_dump(mode="json"), "about": plan.model_dump(mode="json"), "batch": batch}
+    intent = _intent(world, key, "advance", plan.amount, plan.payee, body, case)
+    return Plan(intent, psp, send, lambda _: made(paid), also)
+
+
+def payout(world: World, batch: Batch) -> Plan:
+    """J70: one batch under its one key; it closes the batch to zero."""
+    psp, key = world.gateways.payments, batch.payout_key
+
+    async def send() -> Answer:
+        return _answer(await psp.payout(key, batch.merchant_id, batch.net, batch.batch))
+
+    async def also(session: AsyncSession, row: EffectRow) -> None:
+        await settlement.close_batch(session, batch.batch, world.clock())
+
+    paid = settlement_paid(batch.merchant_id, batch.net, batch=batch.batch, key=key)
+    intent = _intent(world, key, "settlement", batch.net, batch.merchant_id, {"about": batch.model_dump(mode="json")})
+    return Plan(intent, psp, send, lambda _: made(paid), also)
+
+
+def _answer(state: PaymentState) -> Answer:
+    return answer(
+        state.standing,
+        state.ref,
+        state.code,
+        amount=state.amount,
+        payee=state.payee,
+        provider_code=state.provider_code,
+    )
+
+
+def _intent(
+    world: World,
+    key: str,
+    kind: str,
+    amount: Money,
+    payee: str,
+    body: Mapping[str, object],
+    case: CaseRef | None = None,
+) -> Intent:
+    return Intent(
+        key=key,
+        kind=kind,
+        provider=world.gateways.payments.name,
+        amount=amount,
+        payee=payee,
+        lifetime=KEY_LIFETIME,
+        case_key=None if case is None else case_key(case),
+        body=body,
+    )

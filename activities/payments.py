@@ -1,0 +1,97 @@
+"""Effects at the payment provider: refunds, advances, settlement payouts; and the proof that an effect is terminal."""
+
+from __future__ import annotations
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+from temporalio import activity
+
+from activities import payment_plans as plans
+from activities.contract import PayAdvance, PayBatch, Proof, ProveTerminal, Receipt, SendRefund
+from activities.effects_support import World, case_key, receipt, run
+from activities.errors import effect
+from activities.proofs import prove
+from backhaul.errors import Rejected
+from gateways.registry import Gateways
+from store import claims, effects, settlement
+from store.effects import ApprovalUse, Clock
+from store.engine import Store
+
+
+class PaymentActivities:
+    """Every effect at the payment provider."""
+
+    def __init__(self, store: Store, gateways: Gateways, clock: Clock | None = None):
+        self._world = World(store, gateways) if clock is None else World(store, gateways, clock)
+
+    @activity.defn(name="send_refund")
+    @effect
+    async def send_refund(self, asked: SendRefund) -> Receipt:
+        """Refund one part to its original payment (J21).
+
+        Idempotency: one effect under the part's payment key; a repeat returns the stored receipt.
+        Retries: Transient backs off; an unknown or pending refund is looked up by key as the book says (X18), and
+        never leaves under another key.
+        Raises: Rejected(`account_abnormal`, `channel_closed`, `insufficient_balance`): failed for good under this
+        key; Rejected(`exceeds_capture`, `effect_conflict`, `provider_rejected`), Transient, Unknown(`pending`,
+        `provider_unknown`)."""
+        return receipt(await run(self._world, plans.refund(self._world, asked.case, asked.part)))
+
+    @activity.defn(name="pay_advance")
+    @effect
+    async def pay_advance(self, asked: PayAdvance) -> Receipt:
+        """Pay an approved indemnity to the merchant at once (J34), out of the batch of its own.
+
+        Idempotency: one effect under the advance's key, and one batch; the approval is consumed with the intent.
+        Retries: Transient backs off; an unknown or pending payout is looked up by key as the book says (X18).
+        Raises: Rejected(`approval_required`, `approval_unknown`, `approval_mismatch`, `approval_used`),
+        Rejected(`over_indemnity`) for more than the insurer approved, and what send_refund raises."""
+        world, case, plan = self._world, asked.case, asked.plan
+
+        async def prepare(session: AsyncSession) -> tuple[str, bool]:
+            begun = await effects.get(session, plan.advance_key)
+            if begun is not None:
+                return settlement.advance_batch(plan.claim_ref), True
+            claim = await claims.need(session, plan.claim_ref)
+            if plan.amount.minor > claim.approved_minor or plan.amount.currency != claim.currency:
+                raise Rejected("over_indemnity", f"{plan.amount} is not approved for {plan.claim_ref}")
+            batch = await settlement.form_advance(session, plan.claim_ref, plan.advance_key, world.clock())
+            return batch.batch, False
+
+        batch, begun = await world.store.run(prepare)
+        approval = None
+        if asked.approval_id is not None:
+            approval = ApprovalUse(asked.approval_id, case_key(case), plan.advance_key)
+        elif plan.approval_needed and not begun:
+            raise Rejected("approval_required")
+        return receipt(await run(world, plans.advance(world, case, plan, batch), approval))
+
+    @activity.defn(name="pay_batch")
+    @effect
+    async def pay_batch(self, asked: PayBatch) -> Receipt:
+        """Pay one settlement batch (J70), which closes it to zero.
+
+        Idempotency: one effect under the batch's payout key, for the amount that the store has for the batch.
+        Retries: Transient backs off; an unknown or pending payout is looked up by key as the book says (X18).
+        Raises: Rejected(`invariant_broken`) for a batch that is not ours or not to be paid, and what send_refund
+        raises."""
+        world, batch = self._world, asked.batch
+        async with world.store.read() as session:
+            row = await settlement.need_batch(session, batch.batch)
+        asks = (batch.merchant_id, batch.payout_key, batch.net.minor, batch.net.currency)
+        if asks != (row.merchant_id, row.payout_key, row.payout_minor, row.currency):
+            raise Rejected("invariant_broken", f"the batch {batch.batch} is not what was formed")
+        if batch.net.minor <= 0:
+            raise Rejected("invariant_broken", f"the batch {batch.batch} has nothing to pay")
+        return receipt(await run(world, plans.payout(world, batch)))
+
+    @activity.defn(name="prove_terminal")
+    @effect
+    async def prove_terminal(self, asked: ProveTerminal) -> Proof:
+        """Ask the provider's books whether an effect is terminal, and post what follows from it.
+
+        Idempotency: entries are keyed by the effect; a repeat answers the same and posts nothing. A success in the
+        provider's books wins over everything.
+        Retries: Transient backs off.
+        Raises: Rejected(`proof_refused`) while neither the books nor an approval end it, Rejected(
+        `approval_unknown`, `approval_mismatch`, `approval_used`), Transient, Unknown(`provider_malformed`)."""
+        return await prove(self._world, asked)
