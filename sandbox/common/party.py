@@ -160,7 +160,7 @@ class Party:
     async def _fault_before(self, request: Request, key: str) -> Rule | None:
         if not self.faults.plan.rules:
             return None
-        template = request.scope["route"].path
+        template = request.scope["route"].path.replace(":path}", "}")
         targets = (f"{request.method} {request.url.path}", f"{request.method} {template}")
         terminal: Rule | None = None
         for rule in self.faults.request(targets, key):
