@@ -243,8 +243,12 @@ async def get(session: AsyncSession, order_id: str, *, lock: bool = False) -> Or
     order = (await session.exec(statement)).first()
     if order is None:
         return None
-    profiles = select(MerchantRow, ConsumerRow).where(
-        MerchantRow.merchant_id == order.merchant_id, ConsumerRow.consumer_ref == order.consumer_ref
+    profiles = (
+        select(MerchantRow, ConsumerRow)
+        .select_from(OrderRow)
+        .join(MerchantRow, col(MerchantRow.merchant_id) == col(OrderRow.merchant_id))
+        .join(ConsumerRow, col(ConsumerRow.consumer_ref) == col(OrderRow.consumer_ref))
+        .where(OrderRow.order_id == order_id)
     )
     fresh = {"populate_existing": True}
     merchant, consumer = (await session.exec(profiles, execution_options=fresh)).one()

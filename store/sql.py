@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -24,8 +25,9 @@ async def insert_once(session: AsyncSession, row: Table) -> bool:
     On PostgreSQL this waits for another transaction that is inserting the same key."""
     await session.flush()
     statement = insert_into(session, type(row)).values(**row.model_dump()).on_conflict_do_nothing()
-    result = await session.exec(statement)
-    return bool(result.rowcount == 1)
+    # The driver's row count says nothing here on PostgreSQL; a returned row does.
+    result = await session.exec(statement.returning(literal(1)))
+    return result.first() is not None
 
 
 async def insert_all(session: AsyncSession, table: type[Table], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,0 +1,148 @@
+"""Transactions: all or nothing, one after another where it matters, and errors that say whether to come again."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+import pytest
+from sqlalchemy import text, update
+from sqlalchemy.exc import IntegrityError, StatementError
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from backhaul.errors import Transient
+from store import engine
+from store.engine import Store, is_duplicate, normalise
+from store.tables import CutRow, JournalHeadRow, OrderLineRow
+from tests.store.support import AT
+
+
+@pytest.mark.parametrize(
+    ("given", "driver"),
+    [
+        ("sqlite:///x.db", "sqlite+aiosqlite"),
+        ("sqlite+aiosqlite:////tmp/x.db", "sqlite+aiosqlite"),
+        ("postgresql://u@h/d", "postgresql+psycopg"),
+        (" postgres://u@h/d ", "postgresql+psycopg"),
+    ],
+)
+def test_urls_get_the_async_driver(given: str, driver: str) -> None:
+    assert normalise(given).drivername == driver
+
+
+@pytest.mark.parametrize("given", ["mysql://u@h/d", "sqlite://", "sqlite:///:memory:"])
+def test_other_databases_are_refused(given: str) -> None:
+    with pytest.raises(ValueError):
+        normalise(given)
+
+
+async def test_an_error_takes_everything_back(store: Store) -> None:
+    async def fail() -> None:
+        async with store.transaction() as session:
+            session.add(CutRow(cut="a", sequence=1, at=AT))
+            await session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
+    async with store.read() as session:
+        assert (await session.exec(select(CutRow))).all() == []
+
+
+async def test_concurrent_counters_lose_nothing(stores: tuple[Store, Store]) -> None:
+    async with stores[0].transaction() as session:
+        session.add(JournalHeadRow(id=7, last=0))
+
+    async def count(store: Store) -> None:
+        async with store.transaction() as session:
+            row = update(JournalHeadRow).where(col(JournalHeadRow.id) == 7)
+            await session.exec(row.values(last=col(JournalHeadRow.last) + 1))
+
+    await asyncio.gather(*(count(stores[n % 2]) for n in range(50)))
+    async with stores[0].read() as session:
+        assert (await session.exec(select(JournalHeadRow.last).where(JournalHeadRow.id == 7))).one() == 50
+
+
+async def test_moments_come_back_in_utc_and_naive_ones_are_refused(store: Store) -> None:
+    async with store.transaction() as session:
+        session.add(CutRow(cut="a", sequence=1, at=datetime.fromisoformat("2025-06-01T16:00:00+08:00")))
+    async with store.read() as session:
+        kept = (await session.exec(select(CutRow))).one().at
+        assert kept == AT
+        assert kept.utcoffset() == AT.utcoffset()
+    with pytest.raises(StatementError, match="offset"):
+        async with store.transaction() as session:
+            session.add(CutRow(cut="b", sequence=1, at=datetime(2025, 6, 1)))  # noqa: DTZ001
+
+
+async def test_foreign_keys_hold(store: Store) -> None:
+    with pytest.raises(IntegrityError) as refused:
+        async with store.transaction() as session:
+            session.add(
+                OrderLineRow(
+                    order_id="none",
+                    line_id="l",
+                    position=0,
+                    sku="s",
+                    category="c",
+                    quantity=1,
+                    paid_minor=1,
+                    currency="CNY",
+                    weight_g=1,
+                )
+            )
+    assert not is_duplicate(refused.value)
+
+
+async def test_two_that_insert_one_key_meet_once(stores: tuple[Store, Store]) -> None:
+    """`run` runs the loser again, which then sees the winner's row."""
+
+    async def work(session: AsyncSession) -> bool:
+        if (await session.exec(select(CutRow).where(CutRow.cut == "a"))).first() is not None:
+            return False
+        session.add(CutRow(cut="a", sequence=1, at=AT))
+        await session.flush()
+        return True
+
+    made = await asyncio.gather(*(stores[n % 2].run(work) for n in range(20)))
+    assert sorted(made) == [False] * 19 + [True]
+
+
+async def test_a_locked_database_is_busy_not_broken(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_MS", 50)
+    first, second = Store(database_url), Store(database_url)
+    async with first.transaction() as session:
+        session.add(JournalHeadRow(id=7, last=0))
+    row = update(JournalHeadRow).where(col(JournalHeadRow.id) == 7).values(last=1)
+
+    async def wait_a_little() -> None:
+        async with second.transaction() as session:
+            if second.dialect == "postgresql":
+                await session.exec(text("SET LOCAL lock_timeout = '50ms'"))  # type: ignore[call-overload]
+            await session.exec(row)
+
+    async with first.transaction() as holder:
+        await holder.exec(row)
+        with pytest.raises(Transient) as busy:
+            await wait_a_little()
+        assert busy.value.code == "store_busy"
+    await first.close()
+    await second.close()
+
+
+async def test_a_database_that_is_not_there_is_busy() -> None:
+    store = Store("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(Transient) as busy:
+        async with store.read() as session:
+            await session.exec(select(CutRow))
+    assert busy.value.code == "store_busy"
+    await store.close()
+
+
+async def test_sqlite_is_durable(sqlite_url: str) -> None:
+    store = Store(sqlite_url)
+    async with store.read() as session:
+        for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
+            assert (await session.exec(text(f"PRAGMA {pragma}"))).scalar_one() == value  # type: ignore[call-overload]
+    await store.close()

@@ -1,0 +1,154 @@
+"""The journal: balanced, once per key, in an order that a cut can trust."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from sqlmodel import col, select
+
+from backhaul.errors import Rejected
+from backhaul.ledger import (
+    JournalEntry,
+    Line,
+    P,
+    Side,
+    advance_paid,
+    goods_accepted,
+    lightning_granted,
+    made,
+    refund_succeeded,
+    reversal,
+)
+from store import ledger
+from store.engine import Store
+from store.tables import EntryRow, LegRow
+from tests.store.support import AT, a_case, import_order, key_of, yuan
+
+
+def lightning(rma_id: str = "r1", amount: str = "1200.00") -> tuple[JournalEntry, ...]:
+    case, money = a_case(rma_id), yuan(amount)
+    return made(lightning_granted(case, money), refund_succeeded(case, money, key=f"m1:{rma_id}:refund.p1:1"))
+
+
+async def post(store: Store, *entries: JournalEntry) -> tuple[str, ...]:
+    async with store.transaction() as session:
+        return await ledger.post(session, entries, AT)
+
+
+async def test_what_is_posted_is_read_back(store: Store) -> None:
+    entries = lightning()
+    assert await post(store, *entries) == tuple(entry.key for entry in entries)
+    async with store.read() as session:
+        read = await ledger.entries_of(session, key_of(a_case()))
+        assert [posted.entry for posted in read] == list(entries)
+        assert [posted.sequence for posted in read] == [1, 2]
+        assert all(posted.at == AT for posted in read)
+        assert await ledger.head(session) == 2
+
+
+async def test_the_same_entry_again_is_no_change(store: Store) -> None:
+    await post(store, *lightning())
+    assert await post(store, *lightning()) == ()
+    async with store.read() as session:
+        assert await ledger.head(session) == 2
+
+
+async def test_a_key_stands_for_one_content(store: Store) -> None:
+    await post(store, *lightning())
+    with pytest.raises(Rejected) as refused:
+        await post(store, *lightning(amount="1.00"))
+    assert refused.value.code == "entry_conflict"
+    with pytest.raises(Rejected) as refused:
+        await post(store, *lightning("r2"), *lightning("r2", amount="1.00"))
+    assert refused.value.code == "entry_conflict"
+
+
+async def test_an_unbalanced_entry_is_refused(store: Store) -> None:
+    line = Line(account=P.BANK, side=Side.DEBIT, amount=yuan("1.00"))
+    crooked = JournalEntry(template="J80", key="crooked", merchant_id="m1", lines=(line,))
+    with pytest.raises(Rejected) as refused:
+        await post(store, *lightning(), crooked)
+    assert refused.value.code == "unbalanced"
+    async with store.read() as session:
+        assert await ledger.head(session) == 0
+
+
+async def test_an_entry_that_closes_a_batch_names_it(store: Store) -> None:
+    closing = advance_paid(a_case(), yuan("1.00"), claim_ref="c", key="k", batch="b")
+    assert closing is not None
+    with pytest.raises(Rejected) as refused:
+        await post(store, closing.model_copy(update={"batch": None}))
+    assert refused.value.code == "invariant_broken"
+
+
+async def test_legs_are_what_the_merchant_is_owed(store: Store) -> None:
+    await import_order(store)
+    charge = goods_accepted(a_case(), yuan("1200.00"), yuan("60.00"))
+    closing = advance_paid(a_case(), yuan("1.00"), claim_ref="c", key="k", batch="b")
+    assert charge is not None
+    await post(store, *made(charge, closing, reversal(charge)))
+    async with store.read() as session:
+        legs = (await session.exec(select(LegRow).order_by(col(LegRow.sequence)))).all()
+    assert [leg.minor for leg in legs] == [114_000, -36, -114_000, 114_000]
+    assert {leg.merchant_id for leg in legs} == {"m1"}
+
+
+async def test_each_book_adds_up_to_nothing(store: Store) -> None:
+    await import_order(store)
+    await post(store, *lightning())
+    async with store.read() as session:
+        trial = await ledger.trial_balance(session)
+        at_import = await ledger.trial_balance(session, upto=1)
+        advanced = await ledger.balance(session, P.LIGHTNING_ADVANCES, "CNY", case_key="m1/r1")
+        other = await ledger.balance(session, P.LIGHTNING_ADVANCES, "CNY", case_key="m1/r2")
+        party = await ledger.balance(session, P.MERCHANT_PAYABLE, "CNY", party="m1")
+    assert {book: sum(sums["CNY"] for sums in accounts.values()) for book, accounts in trial.items()} == {
+        "P": 0,
+        "I": 0,
+    }
+    assert at_import["P"]["P1000"] == {"CNY": 120_000}
+    assert (advanced, other, party) == (yuan("1200.00"), yuan("0.00"), yuan("-1139.64"))
+
+
+async def test_a_reader_never_sees_a_gap_behind_it(stores: tuple[Store, Store]) -> None:
+    """Sequences are given out in the order of commits: whoever reads the head has everything up to it. Writers dawdle
+    between posting and committing; a plain sequence would let a later number commit first."""
+    chance = random.Random(7)
+    done = asyncio.Event()
+    gaps: list[tuple[int, int]] = []
+
+    async def write(n: int) -> None:
+        async with stores[n % 2].transaction() as session:
+            await asyncio.sleep(chance.random() / 200)
+            await ledger.post(session, lightning(f"r{n}"), AT)
+            await asyncio.sleep(chance.random() / 200)
+
+    async def watch() -> None:
+        while not done.is_set():
+            async with stores[0].read() as session:
+                head = await ledger.head(session)
+            async with stores[1].read() as session:
+                found = select(EntryRow.sequence).where(EntryRow.sequence <= head)
+                seen = len((await session.exec(found)).all())
+            if seen != head:
+                gaps.append((head, seen))
+            await asyncio.sleep(0)
+
+    watcher = asyncio.create_task(watch())
+    await asyncio.gather(*(write(n) for n in range(40)))
+    done.set()
+    await watcher
+    assert gaps == []
+    async with stores[0].read() as session:
+        assert await ledger.head(session) == 80
+
+
+async def test_one_entry_posted_by_many_is_one_entry(stores: tuple[Store, Store]) -> None:
+    posted = await asyncio.gather(
+        *(stores[n % 2].run(lambda session: ledger.post(session, lightning(), AT)) for n in range(10))
+    )
+    assert sorted(len(keys) for keys in posted) == [0] * 9 + [2]
+    async with stores[0].read() as session:
+        assert await ledger.head(session) == 2

@@ -1,0 +1,108 @@
+"""The schema that migrations make is the one that the tables say, with the journal's guards, on both engines."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from store.engine import Store
+from store.migrate import main, migrate, sync_engine
+from store.tables import metadata
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    url: str = request.getfixturevalue("empty_postgres_url")
+    return url
+
+
+def test_the_migrated_schema_is_the_tables(database_url: str) -> None:
+    engine = sync_engine(database_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+        foreign = {
+            table: {tuple(key["constrained_columns"]) for key in inspect(connection).get_foreign_keys(table)}
+            for table in metadata.tables
+        }
+    engine.dispose()
+    assert foreign == {
+        name: {tuple(key.column_keys) for key in table.foreign_key_constraints}
+        for name, table in metadata.tables.items()
+    }
+
+
+def test_the_comparison_can_fail(database_url: str) -> None:
+    engine = sync_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE cuts ADD COLUMN planted INTEGER"))
+        assert compare_metadata(MigrationContext.configure(connection), metadata) != []
+    engine.dispose()
+
+
+def test_migrating_again_changes_nothing(empty_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert migrate(empty_url) == migrate(empty_url)
+    assert main(["--url", empty_url]) == 0
+    assert "schema at revision" in capsys.readouterr().out
+
+
+async def test_two_migrations_at_once(empty_url: str) -> None:
+    first, second = await asyncio.gather(*(asyncio.to_thread(migrate, empty_url) for _ in range(2)))
+    assert first == second
+
+
+def test_without_a_database_the_command_says_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BACKHAUL_DATABASE_URL", "  ")
+    with pytest.raises(SystemExit):
+        main([])
+    assert "BACKHAUL_DATABASE_URL" in capsys.readouterr().err
+
+
+ENTRY = (
+    "INSERT INTO journal_entries (sequence, entry_key, content_hash, template, merchant_id, at) "
+    "VALUES (1, 'k', 'h', 'J20', 'm', '2025-06-01 08:00:00')"
+)
+LINE = (
+    "INSERT INTO journal_lines (sequence, position, book, account, side, minor, currency) "
+    "VALUES (1, 0, 'P', 'P1130', 'debit', 1, 'CNY')"
+)
+
+
+@pytest.mark.parametrize("by", ["migrate", "create_all"])
+@pytest.mark.parametrize("attack", [
+    "UPDATE journal_entries SET template = 'J99'",
+    "DELETE FROM journal_entries",
+    "UPDATE journal_lines SET minor = 2",
+    "DELETE FROM journal_lines",
+])  # fmt: skip
+async def test_the_journal_is_append_only(empty_url: str, by: str, attack: str) -> None:
+    if by == "migrate":
+        await asyncio.to_thread(migrate, empty_url)
+    else:
+        store = Store(empty_url)
+        await store.create_all()
+        await store.close()
+    engine = sync_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text(ENTRY))
+        connection.execute(text(LINE))
+    with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
+        connection.execute(text(attack))
+    engine.dispose()
+
+
+def test_the_journal_cannot_be_truncated(postgres_url: str) -> None:
+    engine = sync_engine(postgres_url)
+    with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
+        connection.execute(text("TRUNCATE journal_entries, journal_lines, settlement_legs"))
+    engine.dispose()
