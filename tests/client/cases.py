@@ -19,7 +19,9 @@ from backhaul.messages import (
     FirstDecision,
     MoneyView,
     OpenReturn,
+    PickupReport,
     RetryStep,
+    TrackingReport,
     WaitView,
     Withdraw,
 )
@@ -106,6 +108,14 @@ class StandIn:
     @workflow.update
     async def decline(self, payload: Decline) -> Ack:
         raise refused(payload.reason)
+
+    @workflow.update
+    async def report_pickup(self, payload: PickupReport) -> Ack:
+        return Ack(stage="transit")
+
+    @workflow.update
+    async def report_tracking(self, payload: TrackingReport) -> Ack:
+        return Ack(stage="transit")
 
     @workflow.update
     async def retry_step(self, payload: RetryStep) -> Ack:
