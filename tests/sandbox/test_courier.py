@@ -44,11 +44,12 @@ async def test_the_straight_path_without_a_script(parties: Parties, courier: Api
 
 
 async def test_freight_is_invoiced_at_the_scan_for_collected_items_only(parties: Parties, courier: Api) -> None:
-    await parties.courier_control.script("m1/r1", visits=[{"after_ms": 150, "left_behind": ["l3"]}])
+    await parties.courier_control.script("m1/r1", visits=[{"hold": True, "left_behind": ["l3"]}])
     items = (item(), item("m1/r1/l2", 2, 200, 9000), item("m1/r1/l3", 1, 90_000), item("m1/r1/l4", 1, 90_000))
     made = await book(courier, *items)
     gone = await courier.post(f"/v1/bookings/{made['booking_id']}/items/remove", {"refs": ["m1/r1/l4"]}, key="rm")
     assert gone.json()["state"] == "booked"
+    assert await parties.courier_control.release(made["booking_id"]) == 1
     (pickup, *_) = await events(courier, made["waybill"], 1)
     assert pickup["pickup"]["collected_refs"] == ["m1/r1/l1", "m1/r1/l2"]
     (invoice,) = (await courier.json("/v1/invoices", waybill=made["waybill"]))["invoices"]
@@ -140,13 +141,14 @@ async def test_the_last_one_out_cancels_the_booking(parties: Parties, courier: A
 
 
 async def test_a_cancelled_booking_has_no_visit_and_spends_none(parties: Parties, courier: Api) -> None:
-    await parties.courier_control.script("m1/r1", visits=[{"after_ms": 400, "outcome": "missed"}])
+    await parties.courier_control.script("m1/r1", visits=[{"hold": True, "outcome": "missed"}])
     made = await book(courier)
     cancelled = await courier.post(f"/v1/bookings/{made['booking_id']}/cancel", key="cancel:1")
     assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
     twice = await courier.post(f"/v1/bookings/{made['booking_id']}/cancel", key="cancel:2")
     assert twice.json()["cancelled_at"] == cancelled.json()["cancelled_at"]
     rebooked = await book(courier, key="pickup:1:2")
+    assert await parties.courier_control.release("m1/r1") == 1
     (pickup, *_) = await events(courier, rebooked["waybill"], 1)
     assert pickup["pickup"]["outcome"] == "missed"
     assert (await courier.json(f"/v1/waybills/{made['waybill']}/events"))["events"] == []
@@ -188,11 +190,12 @@ async def test_a_scan_that_happened_beats_a_cancel_although_nobody_was_told(
 
 async def test_goods_go_back_after_the_scan(parties: Parties, courier: Api) -> None:
     tracking = [{"status": "in_transit", "hold": True}]
-    await parties.courier_control.script("m1/r1", visits=[{"after_ms": 200}], tracking=tracking, returned_after_ms=50)
+    await parties.courier_control.script("m1/r1", visits=[{"hold": True}], tracking=tracking, returned_after_ms=50)
     made = await book(courier)
     path = f"/v1/bookings/{made['booking_id']}/return"
     early = await courier.post(path, key="return:1")
     assert (early.status_code, early.json()["code"]) == (409, "not_collected")
+    assert await parties.courier_control.release("m1/r1") == 1
     await events(courier, made["waybill"], 1)
     assert (await courier.post(path, key="return:2")).json()["state"] == "returning"
     told = await events(courier, made["waybill"], 2)
