@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
@@ -40,6 +41,7 @@ from store import authority, cases, claims, ledger, orders
 from store.engine import Store
 from store.tables import CaseRow
 from tests.gateways.outside import Outside, outside
+from tests.servers.postgres import PostgresServer
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -254,10 +256,29 @@ def code_of(error: ApplicationError) -> tuple[str | None, str]:
     return error.type, error.details[0]["code"]
 
 
+DATABASES = ("sqlite", "postgresql")
+
+
 @asynccontextmanager
-async def kit(folder: Path) -> AsyncIterator[Kit]:
-    """All of it, in a folder."""
-    store = Store(f"sqlite:///{folder / 'backhaul.db'}")
+async def kit_on(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Kit]:
+    """All of it, on the database that a fixture's parameter names."""
+    if request.param == "sqlite":
+        async with kit(folder) as made:
+            yield made
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    name = server.create()
+    try:
+        async with kit(folder, server.url(name)) as made:
+            yield made
+    finally:
+        server.drop(name)
+
+
+@asynccontextmanager
+async def kit(folder: Path, url: str | None = None) -> AsyncIterator[Kit]:
+    """All of it, in a folder; on SQLite there, or on an empty database."""
+    store = Store(url or f"sqlite:///{folder / 'backhaul.db'}")
     await store.create_all()
     try:
         async with outside(folder) as world:

@@ -25,13 +25,13 @@ from backhaul.ledger import CaseRef
 from backhaul.messages import PickupOutcome, TrackingStatus
 from backhaul.money import Money
 from store import claims, pickups
-from tests.activities.effects_kit import AT, PATIENCE, Kit, code_of, key_of, kit, loss_of, recovery_of
+from tests.activities.effects_kit import AT, DATABASES, PATIENCE, Kit, code_of, key_of, kit_on, loss_of, recovery_of
 from tests.gateways.outside import HOLD_MS
 
 
-@pytest.fixture(scope="module")
-async def kit_(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kit]:
-    async with kit(tmp_path_factory.mktemp("couriers")) as made:
+@pytest.fixture(scope="module", params=DATABASES)
+async def kit_(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kit]:
+    async with kit_on(request, tmp_path_factory.mktemp("couriers")) as made:
         yield made
 
 

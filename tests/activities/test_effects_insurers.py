@@ -13,13 +13,23 @@ from backhaul.facts import Method
 from backhaul.ledger import I, P
 from backhaul.money import Money
 from store import claims, ledger
-from tests.activities.effects_kit import PATIENCE, Kit, code_of, freight_of, key_of, kit, loss_of, recovery_of
+from tests.activities.effects_kit import (
+    DATABASES,
+    PATIENCE,
+    Kit,
+    code_of,
+    freight_of,
+    key_of,
+    kit_on,
+    loss_of,
+    recovery_of,
+)
 from tests.gateways.outside import HOLD_MS
 
 
-@pytest.fixture(scope="module")
-async def kit_(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kit]:
-    async with kit(tmp_path_factory.mktemp("insurers")) as made:
+@pytest.fixture(scope="module", params=DATABASES)
+async def kit_(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kit]:
+    async with kit_on(request, tmp_path_factory.mktemp("insurers")) as made:
         yield made
 
 

@@ -14,13 +14,13 @@ from activities.errors import delay_after
 from backhaul.ledger import P
 from backhaul.money import Money
 from store import effects, ledger, settlement
-from tests.activities.effects_kit import PATIENCE, Kit, code_of, kit, loss_of, part_of
+from tests.activities.effects_kit import DATABASES, PATIENCE, Kit, code_of, kit_on, loss_of, part_of
 from tests.gateways.outside import HOLD_MS
 
 
-@pytest.fixture(scope="module")
-async def kit_(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kit]:
-    async with kit(tmp_path_factory.mktemp("payments")) as made:
+@pytest.fixture(scope="module", params=DATABASES)
+async def kit_(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kit]:
+    async with kit_on(request, tmp_path_factory.mktemp("payments")) as made:
         yield made
 
 

@@ -21,14 +21,14 @@ from backhaul.ledger import CaseRef, I, P
 from backhaul.money import Money
 from gateways.ports import Standing
 from store import ledger, orders, refunds, settlement
-from tests.activities.effects_kit import PATIENCE, Kit, code_of, freight_of, key_of, kit, loss_of, part_of
+from tests.activities.effects_kit import DATABASES, PATIENCE, Kit, code_of, freight_of, key_of, kit_on, loss_of, part_of
 
 NOTHING = Money(minor=0)
 
 
-@pytest.fixture(scope="module")
-async def kit_(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kit]:
-    async with kit(tmp_path_factory.mktemp("proofs")) as made:
+@pytest.fixture(scope="module", params=DATABASES)
+async def kit_(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kit]:
+    async with kit_on(request, tmp_path_factory.mktemp("proofs")) as made:
         yield made
 
 
