@@ -1,0 +1,75 @@
+"""Settlement's own steps: fix a cut, page through merchants, net their legs. Domain 6, netting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from temporalio import activity
+
+from activities import declarations as declared
+from activities.contract import Batch, Batches, Cut, FormBatch, MerchantPage, OpenCut, PageMerchants
+from activities.errors import step
+from activities.steps.desk import utc_now
+from backhaul.money import Money
+from store import settlement
+from store.engine import Store
+from store.tables import BatchRow
+
+
+class SettlementSteps:
+    """The steps of SettlementCycle and Settlement."""
+
+    def __init__(self, store: Store, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._store = store
+        self._clock = clock
+
+    @activity.defn(name=declared.open_cut.name)
+    @step
+    async def open_cut(self, argument: OpenCut) -> Cut:
+        """Fix the last journal sequence of a cycle.
+
+        Idempotency: by cut; a repeat answers the stored sequence.
+        Retries: `store_busy` is tried again.
+        Raises: Transient(`store_busy`)."""
+
+        async with self._store.transaction() as session:
+            row = await settlement.open_cut(session, argument.cut, argument.at)
+            merchants = await settlement.count_merchants(session, row)
+        return Cut(cut=row.cut, sequence=row.sequence, merchants=merchants)
+
+    @activity.defn(name=declared.page_merchants.name)
+    @step
+    async def page_merchants(self, argument: PageMerchants) -> MerchantPage:
+        """Merchants with something open at the cut, in order, after a cursor.
+
+        Idempotency: reads only.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`not_found`) for an unknown cut."""
+        async with self._store.read() as session:
+            page = await settlement.page_merchants(session, argument.cut, argument.after, argument.limit)
+        return MerchantPage(merchants=page.merchants, next=page.next)
+
+    @activity.defn(name=declared.form_batch.name)
+    @step
+    async def form_batch(self, argument: FormBatch) -> Batches:
+        """Net the merchant's open legs at the cut, one batch a currency. Posts J71 for a shortfall, J76 for an old one.
+
+        Idempotency: by merchant and cut; a repeat answers the stored batches.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`not_found`) for an unknown cut."""
+        rows = await self._store.run(
+            lambda session: settlement.form_batches(session, argument.merchant_id, argument.cut, self._clock())
+        )
+        return Batches(batches=tuple(_batch(row) for row in rows))
+
+
+def _batch(row: BatchRow) -> Batch:
+    return Batch(
+        batch=row.batch,
+        merchant_id=row.merchant_id,
+        payout_key=row.payout_key,
+        net=Money(minor=row.payout_minor if row.payout_minor else row.net_minor, currency=row.currency),
+        legs=row.legs,
+        payable=row.payout_minor > 0,
+    )

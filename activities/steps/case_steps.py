@@ -1,0 +1,123 @@
+"""The activities of a case's own steps: thin, one transaction each. What they do is in the modules beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from temporalio import activity
+
+from activities import declarations as declared
+from activities.contract import (
+    AssessFinding,
+    Assessment,
+    Collected,
+    EndCase,
+    FindApproval,
+    FindRuling,
+    Found,
+    JudgeCase,
+    Judgement,
+    Receipt,
+    RecordPickup,
+    RecordWaybill,
+    Remedy,
+    SettleCase,
+)
+from activities.errors import step
+from activities.steps import authority, ending, finding, opening, parcel, settling
+from activities.steps.desk import Desk, utc_now
+from backhaul.policy.library import Library
+from store.engine import Store
+
+
+class CaseSteps:
+    """Every step of a case. `book` names the policy book of new cases; without it the dated one in force is taken."""
+
+    def __init__(
+        self, store: Store, library: Library, book: str | None = None, *, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        if book is not None:
+            library.by_version(book)
+        self._desk = Desk(store, library, book, clock)
+
+    @activity.defn(name=declared.judge_case.name)
+    @step
+    async def judge_case(self, argument: JudgeCase) -> Judgement:
+        """Read the facts once under the order's lock, judge, keep facts, verdicts and units.
+
+        Idempotency: by case; the same request gets the stored judgement.
+        Retries: `store_busy` is tried again; nothing is written before all of it is.
+        Raises: Rejected(`order_unknown`, `line_unknown`, `return_conflict`, `currency_mismatch`, `unknown_book`)."""
+        return await opening.judge(self._desk, argument)
+
+    @activity.defn(name=declared.record_waybill.name)
+    @step
+    async def record_waybill(self, argument: RecordWaybill) -> Receipt:
+        """Bind a self-shipped parcel to the case.
+
+        Idempotency: by case and waybill.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`effect_conflict`) where the waybill is another case's."""
+        return await parcel.record_waybill(self._desk, argument)
+
+    @activity.defn(name=declared.record_pickup.name)
+    @step
+    async def record_pickup(self, argument: RecordPickup) -> Collected:
+        """Keep the doorstep check, share the waybill's freight, try the lightning gate. Posts J14, J15, J16, J20.
+
+        Idempotency: by case: one scan a case; the freight of a waybill is shared once.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`not_found`, `over_refund`, `exceeds_capture`, `unknown_book`)."""
+        return await parcel.record_pickup(self._desk, argument)
+
+    @activity.defn(name=declared.assess_finding.name)
+    @step
+    async def assess_finding(self, argument: AssessFinding) -> Assessment:
+        """Who is liable for the finding at the door, and what of it is indemnified at once. Posts nothing.
+
+        Idempotency: by case: one assessment at the door.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`ruling_unknown`, `ruling_mismatch`, `over_indemnity`, `unknown_book`)."""
+        return await finding.assess(self._desk, argument)
+
+    @activity.defn(name=declared.settle_case.name)
+    @step
+    async def settle_case(self, argument: SettleCase) -> Remedy:
+        """Fix every amount of the case and post J22 or J23, J50, J52, J53, J54, J56.
+
+        Idempotency: by case, event and ruling; amounts are fixed once, whatever comes later.
+        Retries: Transient(`pending`) while a claim made at the door is undecided; `store_busy` is tried again.
+        Raises: Rejected(`already_decided`, `ruling_unknown`, `ruling_mismatch`, `over_refund`, `exceeds_capture`,
+        `over_indemnity`, `invariant_broken`, `unknown_book`), Transient(`pending`)."""
+        return await settling.settle(self._desk, argument)
+
+    @activity.defn(name=declared.end_case.name)
+    @step
+    async def end_case(self, argument: EndCase) -> Receipt:
+        """Release what the case holds, check the invariants of a closed case, keep the last view.
+
+        Idempotency: by case; the first close stays.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`invariant_broken`) naming which; nothing is written then."""
+        return await ending.end(self._desk, argument)
+
+    @activity.defn(name=declared.find_ruling.name)
+    @step
+    async def find_ruling(self, argument: FindRuling) -> Found:
+        """Read a ruling that an authenticated person made for this case.
+
+        Idempotency: reads only.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`ruling_unknown`, `ruling_mismatch`)."""
+        return await authority.ruling(self._desk, argument)
+
+    @activity.defn(name=declared.find_approval.name)
+    @step
+    async def find_approval(self, argument: FindApproval) -> Found:
+        """Read an approval of this step of this case that was not used yet.
+
+        Idempotency: reads only; the payout consumes it.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`approval_unknown`, `approval_mismatch`, `approval_used`)."""
+        return await authority.approval(self._desk, argument)

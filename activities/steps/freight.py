@@ -1,0 +1,176 @@
+"""The freight of a waybill: computed once, shared among the cases whose goods went along. Domain 4.2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from activities.contract import FreightClaim, RecordPickup
+from activities.steps.desk import Desk, Work, id_of
+from activities.steps.opening import STEP as JUDGED
+from backhaul.facts import CaseFacts, CoverKind, Frozen
+from backhaul.ids import claim_ref, parse_case_key, payment_key
+from backhaul.ledger import courier_paid, freight_above_cap, self_ship_borne_by_merchant
+from backhaul.money import Money
+from backhaul.policy.freight import FreightBenefit, chargeable_g, freight_amount, freight_benefit, share_freight
+from store import cases, claims, pickups
+from store.tables import ClaimRow, PickupMemberRow, PickupRow
+
+FREIGHT = "freight"
+
+
+class FreightShare(Frozen):
+    """A case's part of a shared waybill. `remaining`: what the RFI had left when the case's turn came."""
+
+    share: Money
+    remaining: Money
+
+
+class Freight(Frozen):
+    """What the way back of one case costs and who bears it. All but the claim is posted."""
+
+    share: Money
+    claim: FreightClaim | None = None
+    consumer_owes: Money
+    reimburse: Money
+
+
+async def pickup_freight(desk: Desk, work: Work, argument: RecordPickup, pickup_id: str, facts: CaseFacts) -> Freight:
+    """Mark the case's goods collected; share the freight with the first case of the waybill; post J14 and J15."""
+    waybill = argument.report.waybill
+    pickup, share = await _share(desk, work, argument, pickup_id, facts)
+    book = desk.book_of_cover(facts, CoverKind.RFI, work.book)
+    benefit = freight_benefit(facts, share.share, share.remaining, book)
+    work.verdicts.append(benefit.verdict)
+    work.post(
+        freight_above_cap(work.case, benefit.above, bearer=benefit.bearer, courier=pickup.courier, waybill=waybill),
+        courier_paid(work.case, benefit.above, courier=pickup.courier, waybill=waybill),
+    )
+    claim = await _claim(work, facts, benefit, f"courier:{pickup.courier}", waybill)
+    return _freight(benefit, claim)
+
+
+async def self_ship_freight(desk: Desk, work: Work, argument: RecordPickup, facts: CaseFacts) -> Freight:
+    """The self-shipper's benefit by the book: paid by the insurer (J13), the rest by the merchant's reason (J16)."""
+    parcel = argument.self_ship
+    proven = parcel.proven_freight if parcel is not None else None
+    waybill = parcel.waybill if parcel is not None else argument.report.waybill
+    book = desk.book_of_cover(facts, CoverKind.RFI, work.book)
+    cover = facts.cover(CoverKind.RFI)
+    freed = Money(minor=await _rebind(work, work.key, waybill), currency=book.currency)
+    benefit = freight_benefit(facts, proven, None if cover is None else cover.remaining + freed, book)
+    work.verdicts.append(benefit.verdict)
+    work.post(self_ship_borne_by_merchant(work.case, benefit.merchant_reimburses, waybill=waybill))
+    claim = await _claim(work, facts, benefit, f"consumer:{work.case.consumer_ref}", waybill)
+    return _freight(benefit, claim)
+
+
+def _freight(benefit: FreightBenefit, claim: FreightClaim | None) -> Freight:
+    return Freight(
+        share=benefit.freight,
+        claim=claim,
+        consumer_owes=benefit.consumer_owes,
+        reimburse=benefit.merchant_reimburses,
+    )
+
+
+async def _claim(
+    work: Work, facts: CaseFacts, benefit: FreightBenefit, payee: str, waybill: str
+) -> FreightClaim | None:
+    cover = facts.cover(CoverKind.RFI)
+    if cover is None or not benefit.insured:
+        return None
+    return FreightClaim(
+        claim_ref=await _plan(work, work.key, cover.coverage_id, benefit.insured, payee, waybill),
+        coverage_id=cover.coverage_id,
+        amount=benefit.insured,
+        payee=payee,
+        waybill=waybill,
+        payment_key=payment_key(id_of(work.case), f"freight.{cover.coverage_id}"),
+    )
+
+
+async def _plan(work: Work, case_key: str, coverage_id: str, amount: Money, payee: str, waybill: str) -> str:
+    """Take the amount of the cover for a case's freight on this waybill; the claim's name."""
+    rows = await _freight_claims(work, case_key)
+    ref = next((row.claim_ref for row in rows if row.waybill == waybill), None)
+    ref = ref or claim_ref(parse_case_key(case_key), FREIGHT, len(rows) + 1)
+    await claims.plan(work.session, ref, FREIGHT, coverage_id, case_key, amount, payee, waybill=waybill, at=work.at)
+    return ref
+
+
+async def _rebind(work: Work, case_key: str, waybill: str) -> int:
+    """Claims that were planned for another waybill, on which the goods did not go, are free again: minor units."""
+    freed = 0
+    for row in await _freight_claims(work, case_key):
+        if row.waybill != waybill and row.state == "planned":
+            await claims.deny(work.session, row.claim_ref, "rebound", work.at)
+            freed += row.reserved_minor
+    return freed
+
+
+async def _freight_claims(work: Work, case_key: str) -> tuple[ClaimRow, ...]:
+    return tuple(row for row in await claims.of_case(work.session, case_key) if row.kind == FREIGHT)
+
+
+async def _share(
+    desk: Desk, work: Work, argument: RecordPickup, pickup_id: str, facts: CaseFacts
+) -> tuple[PickupRow, FreightShare]:
+    """This case's share. The first case of the waybill computes and keeps all of them, and plans every claim."""
+    book = desk.book_of_cover(facts, CoverKind.RFI, work.book)
+    members = await pickups.scan(
+        work.session,
+        pickup_id,
+        argument.report.occurred_at,
+        {work.key: chargeable_g(facts.lines, book)},
+    )
+    pickup = await pickups.need(work.session, pickup_id)
+    if pickup.freight_minor is None:
+        await _share_out(desk, work, argument, facts, pickup, members)
+    kept = await cases.recorded(work.session, work.key, _step(pickup), FreightShare)
+    nothing = Money.zero(book.currency)
+    return pickup, kept or FreightShare(share=nothing, remaining=nothing)
+
+
+def _step(pickup: PickupRow) -> str:
+    return f"freight_share:{pickup.pickup_id}"
+
+
+async def _share_out(
+    desk: Desk,
+    work: Work,
+    argument: RecordPickup,
+    facts: CaseFacts,
+    pickup: PickupRow,
+    members: Sequence[PickupMemberRow],
+) -> None:
+    """Freight of everything that went along, shared by chargeable weight; then each uses the cover, by rma_id."""
+    on_board: dict[str, CaseFacts] = {}
+    for member in members:
+        if member.state == "left":
+            continue
+        other = await cases.facts_of(work.session, member.case_key, JUDGED, CaseFacts)
+        if other is not None:
+            on_board[member.case_key] = other
+    on_board[work.key] = facts
+    book = desk.book_of_cover(facts, CoverKind.RFI, work.book)
+    everything = [line for one in on_board.values() for line in one.lines]
+    total = freight_amount(chargeable_g(everything, book), pickup.zone, book)
+    keys = {parse_case_key(key).rma_id: key for key in on_board}
+    shares = share_freight(total, [(rma, chargeable_g(on_board[key].lines, book)) for rma, key in keys.items()])
+    cover = facts.cover(CoverKind.RFI)
+    left = Money.zero(book.currency)
+    if cover is not None:
+        freed = [await _rebind(work, key, argument.report.waybill) for key in on_board]
+        left = cover.remaining + Money(minor=sum(freed), currency=book.currency)
+    for rma_id, share in shares.items():
+        key = keys[rma_id]
+        await cases.record(
+            work.session, key, _step(pickup), argument.report, FreightShare(share=share, remaining=left), work.at
+        )
+        insured = share.at_most(left)
+        if cover is not None and insured:
+            await _plan(work, key, cover.coverage_id, insured, f"courier:{pickup.courier}", argument.report.waybill)
+            left = left - insured
+    await pickups.set_freight(
+        work.session, pickup.pickup_id, total, {keys[rma]: share for rma, share in shares.items()}
+    )

@@ -1,0 +1,98 @@
+"""What a loss comes to and what RDV pays for it, at the door and at the settlement. Domain 4.3, 4.5."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from activities.contract import IndemnityPlan
+from activities.steps.desk import Desk, Work, id_of
+from activities.steps.facts import with_remaining
+from backhaul.errors import Rejected
+from backhaul.facts import CaseFacts, CoverFacts, CoverKind, Frozen, Liable, LineFinding, Verdict
+from backhaul.ids import claim_ref, payment_key
+from backhaul.messages import Ruling
+from backhaul.money import Money
+from backhaul.policy.indemnity import indemnity, payout_authority
+from backhaul.policy.losses import LineLoss, case_losses, lost_losses, total_loss
+from store import authority, claims
+from store.tables import ClaimRow
+
+LOSS = "loss"
+PAID_FOR = frozenset({Liable.CONSUMER, Liable.CARRIER, Liable.INSURER})
+"""Whose fault the merchant is indemnified for: not their own (domain 4.5)."""
+
+
+class Liability(Frozen):
+    """Who is liable for what. `lost`: for the whole parcel."""
+
+    liable: Liable
+    findings: tuple[LineFinding, ...] = ()
+    lost: bool = False
+    ruled: bool = False
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss by line and in all, and what RDV would pay for it."""
+
+    lines: tuple[LineLoss, ...]
+    total: Money
+    payable: Money
+    cover: CoverFacts | None
+    verdict: Verdict
+
+
+async def read_ruling(work: Work, ruling_id: str) -> tuple[Liable, Ruling]:
+    """A ruling on liability for this case. Raises Rejected(`ruling_unknown`, `ruling_mismatch`)."""
+    ruling = await authority.find_ruling(work.session, ruling_id, work.key)
+    known = {who.value for who in Liable} - {Liable.UNDETERMINED.value}
+    if ruling.outcome not in known:
+        raise Rejected("ruling_mismatch", f"ruling {ruling_id} does not say who is liable", field="ruling_id")
+    return Liable(ruling.outcome), ruling
+
+
+def loss_of(desk: Desk, work: Work, facts: CaseFacts, found: Liability, in_use: Money | None = None) -> Loss:
+    """The loss of a finding, or of a lost parcel. `in_use`: what claims of this case hold of the cover already."""
+    book = desk.book_of_cover(facts, CoverKind.RDV, work.book)
+    if in_use is not None:
+        facts = with_remaining(facts, CoverKind.RDV, in_use)
+    lines = lost_losses(facts) if found.lost else case_losses(facts, found.findings, book)
+    cover = facts.cover(CoverKind.RDV)
+    result = indemnity(facts, lines, cover, facts.cover(CoverKind.RFI) is not None, book)
+    return Loss(lines, total_loss(lines, book.currency), result.indemnity, cover, result.verdict)
+
+
+async def loss_claims(work: Work) -> tuple[ClaimRow, ...]:
+    """The case's claims under RDV."""
+    return tuple(row for row in await claims.of_case(work.session, work.key) if row.kind == LOSS)
+
+
+def in_force(rows: Iterable[ClaimRow]) -> tuple[ClaimRow, ...]:
+    """Claims that were not denied."""
+    return tuple(row for row in rows if row.state in claims.ORDER)
+
+
+async def plan_indemnity(
+    desk: Desk, work: Work, facts: CaseFacts, cover: CoverFacts, amount: Money, before: Sequence[ClaimRow]
+) -> IndemnityPlan:
+    """Take the amount of the cover and name the claim, its keys and its payee.
+
+    Above the authority limit, summed per case and payee, a second person approves the payout (domain 4.3)."""
+    case = id_of(work.case)
+    ref = claim_ref(case, LOSS, len(before) + 1)
+    payee = work.case.merchant_id
+    paid_before = sum(row.reserved_minor for row in in_force(before) if row.payee == payee)
+    book = desk.book_of_cover(facts, CoverKind.RDV, work.book)
+    authority_verdict = payout_authority(facts, amount, Money(minor=paid_before, currency=amount.currency), book)
+    work.verdicts.append(authority_verdict)
+    await claims.plan(work.session, ref, LOSS, cover.coverage_id, work.key, amount, payee, at=work.at)
+    return IndemnityPlan(
+        claim_ref=ref,
+        coverage_id=cover.coverage_id,
+        amount=amount,
+        payee=payee,
+        advance_key=payment_key(case, f"advance.{ref}"),
+        funding_key=payment_key(case, f"funding.{ref}"),
+        approval_needed=authority_verdict.outcome == "second_person",
+    )
