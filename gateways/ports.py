@@ -197,7 +197,8 @@ class CourierGateway(Provider, Protocol):
         """Bring collected goods back to the consumer."""
 
     async def events(self, waybill: str) -> tuple[CourierEvent, ...]:
-        """Everything that happened to the waybill, oldest first; what does not fit the contract is left out."""
+        """Everything that happened to the waybill, oldest first: nothing, while the courier does not know it (a
+        parcel that is still to be posted). What does not fit the contract is left out."""
 
     async def invoice(self, waybill: str) -> Invoice | None:
         """The freight invoice of the waybill, made at the scan."""

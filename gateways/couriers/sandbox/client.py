@@ -19,7 +19,7 @@ from gateways.ports import (
     StatementPage,
     VoidResult,
 )
-from gateways.wire import look_up, read_statement
+from gateways.wire import NOT_FOUND, NotFoundWire, look_up, read_statement
 
 CONFLICT = 409
 log = logging.getLogger(__name__)
@@ -72,7 +72,11 @@ class SandboxCourier:
         answer.read(w.StateWire)
 
     async def events(self, waybill: str) -> tuple[CourierEvent, ...]:
-        answer = await self._http.get(f"/v1/waybills/{segment(waybill)}/events")
+        answer = await self._http.get(f"/v1/waybills/{segment(waybill)}/events", allow=(NOT_FOUND,))
+        if answer.refusal is not None:
+            if answer.read(NotFoundWire).code == m.UNKNOWN_WAYBILL:
+                return ()
+            raise answer.refusal
         events = []
         for raw in answer.read(w.EventsWire).events:
             try:

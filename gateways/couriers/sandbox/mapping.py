@@ -35,6 +35,9 @@ WORDS: Mapping[str, Mapping[str, Standing]] = {
     "return": {"returning": Standing.SUCCEEDED, "returned": Standing.SUCCEEDED},
     "demand": dict.fromkeys(("received", "accepted", "contested", "paid"), Standing.SUCCEEDED),
 }
+OVER = frozenset({"booking_cancelled", "booking_missed", "booking_no_show", "booking_rejected"})
+"""Conflicts that say: nobody has the goods, and nobody will come for them any more."""
+UNKNOWN_WAYBILL = "waybill_unknown"
 CODES: Mapping[str, str] = {}
 DEMANDS: Mapping[str, DemandStanding] = {standing.value: standing for standing in DemandStanding}
 
@@ -81,9 +84,9 @@ def voided(wire: w.VoidWire) -> VoidResult | None:
 
 
 def too_late(wire: w.VoidWire) -> VoidResult | None:
-    """A cancel or removal that found the goods collected, or the booking cancelled before; None for other conflicts."""
-    if wire.code == "booking_cancelled":
-        return VoidResult(voided=True, booking_cancelled=True)
+    """A cancel or removal of goods that are collected, or of a visit that is over without; None for other conflicts."""
+    if wire.code in OVER:
+        return VoidResult(voided=True, booking_cancelled=wire.code == "booking_cancelled")
     if wire.code != "already_collected":
         return None
     return VoidResult(voided=False, at=wire.collected_at)
