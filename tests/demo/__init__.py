@@ -1,0 +1,1 @@
+"""Tests of the samples, of the demo's own comparison, and of the demo from end to end."""
