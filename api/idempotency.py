@@ -16,6 +16,11 @@ Key = Annotated[
 ]
 
 
+def optional(key: str | None) -> str | None:
+    """The key where one is welcome and not required; a blank one is none. Raises Refusal(`invalid_input`)."""
+    return checked(key) if key else None
+
+
 def checked(key: str | None) -> str:
     """The key, if it is one. Raises Refusal(`idempotency_key_required`, `invalid_input`)."""
     if not key:

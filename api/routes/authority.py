@@ -81,5 +81,5 @@ async def post_ruling(
 
 def _id(prefix: str, body: dict[str, object], caller: Identity, key: str | None) -> str:
     """An id that the same request by the same person gets again."""
-    unique = None if key is None else idempotency.checked(key)
-    return f"{prefix}-{digest({'body': body, 'by': caller.name, 'key': unique})[:32]}"
+    unique = {"body": body, "by": caller.name, "key": idempotency.optional(key)}
+    return f"{prefix}-{digest(unique)[:32]}"

@@ -45,7 +45,8 @@ def update_id(update: Update, payload: BaseModel, key: str | None) -> str | None
     """A courier's event id, or the caller's key within this update: the same id again gets the first answer."""
     if isinstance(payload, PickupReport | TrackingReport):
         return payload.event_id
-    return None if key is None else f"{update.value}:{idempotency.checked(key)}"
+    given = idempotency.optional(key)
+    return None if given is None else f"{update.value}:{given}"
 
 
 def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
