@@ -37,7 +37,7 @@ from backhaul.messages import (
     OrderPayment,
 )
 from backhaul.money import Money
-from store import authority, cases, claims, ledger, orders
+from store import authority, cases, claims, ledger, orders, refunds
 from store.engine import Store
 from store.tables import CaseRow
 from tests.gateways.outside import Outside, outside
@@ -167,8 +167,9 @@ class Kit:
         return [entry.template for entry in await self.entries(case)]
 
     async def due(self, part: RefundPart, case: CaseRef) -> None:
-        """The refund is owed (J23), as the step before it posts."""
+        """The refund is owed (J23) and counted on the payment, as the step before it does."""
         async with self.store.transaction() as session:
+            await refunds.take(session, case.order_id, part.amount)
             entry = refund_due(case, part.amount, Money.zero("CNY"), part=part.payment_key)
             assert entry is not None
             await ledger.post(session, [entry], AT)

@@ -8,11 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from activities.contract import Batch, ClaimIndemnity, PayAdvance, PayBatch, SendRefund
 from activities.errors import delay_after
 from backhaul.ledger import P
 from backhaul.money import Money
+from gateways.http import Answer, Http
 from store import effects, ledger, settlement
 from tests.activities.effects_kit import DATABASES, PATIENCE, Kit, code_of, kit_on, loss_of, part_of
 from tests.gateways.outside import HOLD_MS
@@ -73,6 +75,25 @@ async def test_one_success_outside_and_one_entry_inside(
     await k.run(k.payments.send_refund, asked)
     assert len(await k.world.statement("psp", asked.part.payment_key)) == 1
     assert len(await k.entries(asked.case, "J21")) == 1
+
+
+async def test_a_key_that_changes_would_be_seen(k: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted bug: every attempt leaves under a key of its own. The statement shows the second refund."""
+    asked = await _refund(k, "planted")
+    real, attempts = Http.post, iter("abc")
+
+    async def another_key(self: Http, path: str, key: str, body: BaseModel, **more: Any) -> Answer:
+        return await real(self, path, f"{key}.{next(attempts)}", body, **more)
+
+    monkeypatch.setattr(Http, "post", another_key)
+    half = asked.part.model_copy(update={"amount": Money(minor=40_000)})
+    asked = asked.model_copy(update={"part": half})
+    await k.world.faults("psp", {"match": "POST /v1/refunds", "times": 1, "kind": "error_after", "key_contains": ".a"})
+    await k.fails(k.payments.send_refund, asked)
+    await k.run(k.payments.send_refund, asked)
+    keys = [f"{half.payment_key}.{attempt}" for attempt in "ab"]
+    assert [len(await k.world.statement("psp", key)) for key in keys] == [1, 1]
+    assert await k.world.statement("psp", half.payment_key) == []
 
 
 async def test_eight_at_once_are_one(k: Kit) -> None:

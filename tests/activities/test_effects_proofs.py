@@ -20,7 +20,7 @@ from backhaul.facts import Method
 from backhaul.ledger import CaseRef, I, P
 from backhaul.money import Money
 from gateways.ports import Standing
-from store import ledger, orders, refunds, settlement
+from store import ledger, orders, settlement
 from tests.activities.effects_kit import DATABASES, PATIENCE, Kit, code_of, freight_of, key_of, kit_on, loss_of, part_of
 
 NOTHING = Money(minor=0)
@@ -66,8 +66,6 @@ async def test_a_success_in_the_books_is_posted_as_if_it_had_returned(k: Kit) ->
 async def test_a_failed_refund_becomes_unclaimed_money(k: Kit) -> None:
     asked = await _refund(k, "failed", state="failed", code="account_abnormal")
     key = asked.part.payment_key
-    async with k.store.transaction() as session:
-        await refunds.take(session, asked.case.order_id, asked.part.amount)
     await k.fails(k.payments.send_refund, asked)
     for _ in range(2):
         proof = await k.run(k.payments.prove_terminal, ask(asked.case, key))
