@@ -1,0 +1,223 @@
+"""What a human rules on, what follows from the ruling, and what lightning makes of a consumer's fault."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from activities.contract import FindApproval, FindRuling, Remedy
+from backhaul.facts import Inspection, Liable
+from backhaul.ledger import CaseRef
+from backhaul.messages import CreateApproval
+from store import authority, credit
+from tests.steps.support import AT, World, an_order, at_receipt, found, refused, yuan
+
+LATE = at_receipt(found(severity=50), after=timedelta(hours=48, seconds=1))
+
+
+async def lightning(world: World, **order: object) -> CaseRef:
+    await world.order(an_order(**order))  # type: ignore[arg-type]
+    case = (await world.judge()).case
+    scanned = await world.collect(case)
+    assert scanned.lightning
+    await world.refund(case, scanned.refunds)
+    return case
+
+
+async def held(world: World) -> tuple[str, int, int]:
+    """The case's hold: its state, what it takes of the line, what the line has in use."""
+    async with world.store.read() as session:
+        row = await credit.hold(session, "m1/r1")
+        from store.orders import get
+
+        bundle = await get(session, "o1")
+    assert row is not None
+    assert bundle is not None
+    return row.state, row.amount_minor, bundle.consumer.used_minor
+
+
+@pytest.mark.parametrize(
+    ("receipt", "order", "reason"),
+    [(LATE, {}, "late_objection"), (at_receipt(found(severity=50)), {"rdv": None}, "no_cover")],
+)
+async def test_a_dispute_without_an_advance(
+    world: World, receipt: Inspection, order: dict[str, object], reason: str
+) -> None:
+    case = await lightning(world, **order)
+    remedy = await world.settle(case, "receipt_issue", receipt)
+    assert (remedy.liable, remedy.indemnity, remedy.refunds) == (Liable.UNDETERMINED, None, ())
+    assert reason in remedy.reasons
+    assert await world.templates() == ["J20", "J21"]
+    assert await held(world) == ("held", 120_000, 120_000)
+    assert await refused(world.settle(case, "receipt_issue", receipt, ruling="none")) == "ruling_unknown"
+
+
+async def test_an_objection_within_48_hours_is_in_time(world: World) -> None:
+    case = await lightning(world)
+    remedy = await world.settle(case, "receipt_issue", at_receipt(found(severity=50), after=timedelta(hours=48)))
+    assert remedy.liable is Liable.CARRIER
+
+
+async def test_ruled_for_the_carrier(world: World) -> None:
+    case = await lightning(world)
+    await world.settle(case, "receipt_issue", LATE)
+    ruling = await world.rule(case, "carrier")
+    remedy = await world.settle(case, "receipt_issue", LATE, ruling)
+    assert (remedy.liable, remedy.loss, remedy.reasons) == (Liable.CARRIER, yuan("600.00"), ("ruled",))
+    assert remedy.indemnity is not None
+    assert await held(world) == ("released", 0, 0)
+    await _finish(world, case, remedy)
+
+
+async def test_ruled_against_the_consumer_after_lightning_with_rdv(world: World) -> None:
+    """J53: the merchant is charged and indemnified, the consumer owes; the line stays taken and is frozen (X26)."""
+    case = await lightning(world)
+    await world.settle(case, "receipt_issue", LATE)
+    remedy = await world.settle(case, "receipt_issue", LATE, await world.rule(case, "consumer"))
+    assert remedy.indemnity is not None
+    assert remedy.recovery is None
+    await _finish(world, case, remedy)
+    books = await world.balances()
+    assert (books["P1110"], books["P1130"], books["P2040"]) == (60_000, 0, -60_000)
+    assert await held(world) == ("frozen", 60_000, 60_000)
+
+
+async def test_ruled_against_the_consumer_after_lightning_without_rdv(world: World) -> None:
+    """J50 of L and J22 of R - L."""
+    case = await lightning(world, rdv=None)
+    receipt = at_receipt(found(severity=50))
+    await world.settle(case, "receipt_issue", receipt)
+    remedy = await world.settle(case, "receipt_issue", receipt, await world.rule(case, "consumer"))
+    await _finish(world, case, remedy)
+    assert await world.templates() == ["J20", "J21", "J22", "J50"]
+    books = await world.balances()
+    assert (books["P1110"], books["P1130"]) == (60_000, 0)
+    assert (books["P2000"], books["P4000"]) == (36 - 57_000, -3_000)
+
+
+async def test_clean_at_the_receipt_after_a_finding_at_the_door(world: World) -> None:
+    await world.order()
+    case = (await world.judge()).case
+    await world.collect(case, found())
+    plan = (await world.assess(case, found())).indemnity
+    assert plan is not None
+    await world.indemnify(case, plan)
+    remedy = await world.settle(case, "received_ok", at_receipt())
+    assert (remedy.liable, remedy.reasons) == (Liable.UNDETERMINED, ("clean_after_finding",))
+    remedy = await world.settle(case, "received_ok", at_receipt(), await world.rule(case, "nobody"))
+    assert [part.amount for part in remedy.refunds] == [yuan("1200.00")]
+    assert remedy.recovery is not None
+    assert remedy.recovery.amount == yuan("360.00")
+    assert "J75b" in await world.templates()
+    await _finish(world, case, remedy)
+    books = await world.balances()
+    # The advance left through the bank; the merchant owes it back at the next settlement.
+    assert books["P2000"] == 36 + 36_000
+    assert (books["P2040"], books["I1200"], books["P1120"]) == (0, 0, 0)
+
+
+async def test_an_overturn_waits_until_the_insurer_has_paid(world: World) -> None:
+    await world.order()
+    case = (await world.judge()).case
+    await world.collect(case, found())
+    plan = (await world.assess(case, found())).indemnity
+    assert plan is not None
+    assert await refused(world.settle(case)) == "pending"  # the claim is not even decided
+    await world.indemnify(case, plan, fund=False)
+    ruling = await world.rule(case, "merchant")
+    assert await refused(world.settle(case, "received_ok", at_receipt(), ruling)) == "pending"
+
+
+async def test_the_ruling_at_the_door_holds_at_the_settlement(world: World) -> None:
+    await world.order()
+    case = (await world.judge()).case
+    await world.collect(case, found())
+    assessed = await world.assess(case, found(), ruling=await world.rule(case, "consumer", found(severity=10)))
+    assert assessed.loss == yuan("120.00")
+    assert assessed.indemnity is not None
+    await world.indemnify(case, assessed.indemnity)
+    remedy = await world.settle(case, "receipt_silence")
+    assert [part.amount for part in remedy.refunds] == [yuan("1080.00")]
+    await _finish(world, case, remedy)
+
+
+async def test_lost_after_a_finding(world: World) -> None:
+    await world.order()
+    case = (await world.judge()).case
+    await world.collect(case, found())
+    plan = (await world.assess(case, found())).indemnity
+    assert plan is not None
+    await world.indemnify(case, plan)
+    assert (await world.settle(case, "lost")).liable is Liable.UNDETERMINED
+    remedy = await world.settle(case, "lost", None, await world.rule(case, "consumer"))
+    assert [part.amount for part in remedy.refunds] == [yuan("840.00")]
+    await _finish(world, case, remedy)
+
+
+async def test_other_findings_at_the_receipt_than_at_the_door(world: World) -> None:
+    await world.order()
+    case = (await world.judge()).case
+    await world.collect(case, found())
+    plan = (await world.assess(case, found())).indemnity
+    assert plan is not None
+    await world.indemnify(case, plan)
+    receipt = at_receipt(found(severity=50))
+    remedy = await world.settle(case, "receipt_issue", receipt)
+    assert (remedy.liable, remedy.reasons) == (Liable.UNDETERMINED, ("findings_differ",))
+    ruling = await world.rule(case, "consumer", found(severity=50))
+    remedy = await world.settle(case, "receipt_issue", receipt, ruling)
+    assert "indemnity_stands" in remedy.reasons
+    assert [part.amount for part in remedy.refunds] == [yuan("840.00")]
+    await _finish(world, case, remedy)
+
+
+async def test_rulings_are_read_for_their_case_only(world: World) -> None:
+    await world.order()
+    case = (await world.judge()).case
+    ruling = await world.rule(case, "carrier", found())
+    read = await world.run(world.steps.find_ruling, FindRuling(case=case, ruling_id=ruling))
+    assert (read.outcome, read.findings) == ("carrier", (found(),))
+    other = case.model_copy(update={"rma_id": "r9"})
+    assert await refused(world.run(world.steps.find_ruling, FindRuling(case=other, ruling_id=ruling))) == (
+        "ruling_mismatch"
+    )
+    assert await refused(world.run(world.steps.find_ruling, FindRuling(case=case, ruling_id="x"))) == "ruling_unknown"
+
+
+async def test_a_ruling_on_the_request_says_nothing_of_liability(world: World) -> None:
+    case = await lightning(world)
+    ruling = await world.rule(case, "authorize", decides="authorization")
+    assert await refused(world.settle(case, "receipt_issue", LATE, ruling)) == "ruling_mismatch"
+
+
+async def test_approvals_are_read_for_their_step_only(world: World) -> None:
+    await world.order()
+    case = (await world.judge()).case
+    request = CreateApproval(
+        merchant_id="m1", rma_id="r1", subject="k1", amount=yuan("5000.00"), payee="m1", prepared_by="ann"
+    )
+    async with world.store.transaction() as session:
+        await authority.create_approval(session, "a1", request, "bob", AT)
+
+    async def find(approval_id: str, subject: str) -> object:
+        argument = FindApproval(case=case, approval_id=approval_id, subject=subject)
+        return await world.run(world.steps.find_approval, argument)
+
+    await find("a1", "k1")
+    assert await refused(find("a2", "k1")) == "approval_unknown"
+    assert await refused(find("a1", "k2")) == "approval_mismatch"
+    async with world.store.transaction() as session:
+        await authority.consume(
+            session, "a1", case_key="m1/r1", subject="k1", amount=yuan("5000.00"), payee="m1", by="x", at=AT
+        )
+    assert await refused(find("a1", "k1")) == "approval_used"
+
+
+async def _finish(world: World, case: CaseRef, remedy: Remedy) -> None:
+    if remedy.indemnity is not None:
+        await world.indemnify(case, remedy.indemnity)
+    await world.refund(case, remedy.refunds)
+    if remedy.recovery is not None and remedy.recovery.withheld:
+        await world.remit(case, remedy.recovery.claim_ref, remedy.recovery.amount)
+    await world.end(case)
