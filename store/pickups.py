@@ -97,7 +97,10 @@ async def join_or_create(session: AsyncSession, visit: Visit, at: datetime) -> J
     key = share_key(visit)
     newest = select(PickupRow).where(PickupRow.share_key == key).order_by(col(PickupRow.attempt).desc()).limit(1)
     latest = (await session.exec(newest)).first()
-    if latest is not None and latest.state in OPEN:
+    been_there = {member.pickup_id for member in members}
+    # Who left a visit does not come back to it: the courier took the items off, and would not take them on again
+    # under the same key.
+    if latest is not None and latest.state in OPEN and latest.pickup_id not in been_there:
         pickup = latest
     else:
         pickup = _new_pickup(visit, key, 1 if latest is None else latest.attempt + 1, at)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from backhaul.facts import BookRef, CoverKind
 from backhaul.ledger import CaseRef
@@ -147,3 +150,21 @@ async def fresh_sqlite() -> AsyncIterator[Store]:
             yield store
         finally:
             await store.close()
+
+
+def blocking_sqlite() -> tuple[Callable[[Coroutine[Any, Any, Any]], Any], Store, Callable[[], None]]:
+    """For state machines, which are not async: run a coroutine on a loop of its own, a fresh store, and the end."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+
+    def run(work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+
+    context = fresh_sqlite()
+    store: Store = run(context.__aenter__())
+
+    def end() -> None:
+        run(context.__aexit__(None, None, None))
+        loop.call_soon_threadsafe(loop.stop)
+
+    return run, store, end
