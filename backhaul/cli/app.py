@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import BaseModel, ValidationError
 from rich.table import Table
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
@@ -165,6 +166,7 @@ def settle(
                 WorkflowType.SETTLEMENT_CYCLE.value,
                 {"cut": name},
                 id=workflow_id,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
                 task_queue=QUEUE,
                 static_summary=f"Settlement at cut `{name}`",
             )

@@ -1,0 +1,226 @@
+"""The operators' commands: what they print, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from typer.testing import CliRunner, Result
+
+from backhaul import names
+from backhaul.cli import app
+from backhaul.client import Backhaul
+from backhaul.messages import OpenReturn
+from backhaul.names import Role
+from tests.api.place import MERCHANT, Place, a_return, an_order, new_store, open_place, token
+from tests.client.cases import StandIn
+from tests.servers.temporal import start_dev_server
+
+OK, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
+
+
+@pytest.fixture(scope="module")
+async def temporal(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WorkflowEnvironment]:
+    """A server of one's own: the command line uses the product's queue."""
+    async with start_dev_server(tmp_path_factory.mktemp("cli")) as environment:
+        runner = UnsandboxedWorkflowRunner()
+        async with Worker(environment.client, task_queue=names.QUEUE, workflows=[StandIn], workflow_runner=runner):
+            yield environment
+
+
+@pytest.fixture(scope="module")
+async def url(temporal: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The API behind a socket."""
+    store = await new_store(tmp_path_factory.mktemp("cli-api"))
+    place: Place
+    async with open_place(store, Backhaul(temporal.client, patience=timedelta(seconds=10))) as place:
+        server = uvicorn.Server(uvicorn.Config(place.app, port=0, log_level="error", lifespan="off"))
+        task = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        server.should_exit = True
+        await task
+    await store.close()
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, temporal: WorkflowEnvironment) -> None:
+    """Temporal and nothing else in the environment; wide enough not to wrap."""
+    for name in ("BACKHAUL_API_URL", "BACKHAUL_TOKEN", "BACKHAUL_MERCHANT", "BACKHAUL_DATABASE_URL"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("TEMPORAL_ADDRESS", temporal.client.service_client.config.target_host)
+    monkeypatch.setenv("COLUMNS", "240")
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """The API is named."""
+    monkeypatch.setenv("BACKHAUL_API_URL", url)
+    monkeypatch.setenv("BACKHAUL_TOKEN", token(Role.SERVICE, MERCHANT))
+
+
+async def run(*arguments: str) -> Result:
+    """One command, in a thread of its own: the servers live on this one's loop."""
+    return await asyncio.to_thread(CliRunner().invoke, app, list(arguments))
+
+
+def lines_file(folder: Path, *messages: dict[str, Any]) -> str:
+    path = folder / "lines.jsonl"
+    path.write_text("\n".join(json.dumps(message) for message in messages) + "\n\n", encoding="utf-8")
+    return str(path)
+
+
+async def test_import_and_open_over_the_api(api: None, tmp_path: Path) -> None:
+    order = an_order()
+    done = await run("import", lines_file(tmp_path, order))
+    assert (done.exit_code, done.stdout) == (OK, f"{order['order_id']} imported\n"), done.output
+    again = await run("import", "--json", lines_file(tmp_path, order))
+    assert json.loads(again.stdout)["created"] is False
+    request = a_return(order_id=order["order_id"])
+    opened = await run("open", lines_file(tmp_path, request))
+    assert opened.exit_code == OK, opened.output
+    assert f"{request['rma_id']} authorized, CNY 1200.00" in opened.stdout
+    shown = await run("show", request["rma_id"], "--json")
+    assert json.loads(shown.stdout)["stage"] == "authorizing"
+
+
+async def test_one_bad_line_does_not_stop_the_others(api: None, tmp_path: Path) -> None:
+    order = an_order()
+    changed = order | {"lines": [order["lines"][0] | {"sku": "hat"}]}
+    last = an_order()
+    done = await run("import", "--json", lines_file(tmp_path, order, changed, last))
+    assert done.exit_code == REFUSED
+    assert [json.loads(line)["order_id"] for line in done.stdout.splitlines()] == [order["order_id"], last["order_id"]]
+    assert json.loads(done.stderr)["code"] == "order_conflict"
+
+
+async def test_a_line_that_does_not_fit_is_named_and_nothing_is_sent(api: None, tmp_path: Path) -> None:
+    order = an_order()
+    done = await run("import", lines_file(tmp_path, order, order | {"extra": 1}))
+    assert (done.exit_code, done.stdout) == (REFUSED, "")
+    assert "invalid_input" in done.stderr
+    assert "line 2" in done.stderr
+
+
+async def test_open_and_show_over_temporal(tmp_path: Path) -> None:
+    request = a_return()
+    opened = await run("open", lines_file(tmp_path, request))
+    assert opened.exit_code == OK, opened.output
+    for arguments in ((f"{MERCHANT}/{request['rma_id']}",), (request["rma_id"], "-m", MERCHANT)):
+        shown = await run("show", *arguments)
+        assert shown.exit_code == OK, shown.output
+        assert f"{MERCHANT}/{request['rma_id']}" in shown.stdout
+        assert "waits on merchant for review" in shown.stdout
+        assert "CNY 0.00" in shown.stdout
+    explained = await run("explain", f"{MERCHANT}/{request['rma_id']}")
+    assert explained.stdout == "no decision yet\n"
+
+
+async def test_refusals_and_usage(tmp_path: Path) -> None:
+    missing = await run("show", f"{MERCHANT}/R-never")
+    assert missing.exit_code == REFUSED
+    assert missing.stderr.startswith("not_found")
+    nobody = await run("show", "R-1", "--json")
+    assert nobody.exit_code == REFUSED
+    assert json.loads(nobody.stderr)["field"] == "merchant"
+    assert (await run("show", f"{MERCHANT}/R-1", "-m", "other")).exit_code == USAGE
+    assert (await run("import", lines_file(tmp_path, an_order()))).exit_code == USAGE
+    assert (await run("open", str(tmp_path / "nowhere.jsonl"))).exit_code == USAGE
+    assert (await run("no-such-command")).exit_code == USAGE
+
+
+async def test_not_reachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+    for arguments in (("show", f"{MERCHANT}/R-1"), ("stuck",), ("settle",)):
+        done = await run(*arguments)
+        assert done.exit_code == UNREACHABLE, done.output
+        assert done.stderr.startswith("unavailable")
+    monkeypatch.setenv("BACKHAUL_API_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("BACKHAUL_TOKEN", "token-0123456789")
+    assert (await run("import", lines_file(tmp_path, an_order()))).exit_code == UNREACHABLE
+    assert (await run("show", "R-1")).exit_code == UNREACHABLE
+
+
+async def test_a_wrong_token(api: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BACKHAUL_TOKEN", "token-of-nobody-0123456789")
+    done = await run("import", lines_file(tmp_path, an_order()))
+    assert (done.exit_code, "unauthenticated" in done.stderr) == (REFUSED, True)
+
+
+async def test_stuck(temporal: WorkflowEnvironment) -> None:
+    request = OpenReturn.model_validate(a_return())
+    workflow_id = f"return:{MERCHANT}:{request.rma_id}"
+    attributes = [
+        SearchAttributePair(SearchAttributeKey.for_keyword(names.ATTENTION), "ruling_needed"),
+        SearchAttributePair(SearchAttributeKey.for_keyword(names.MERCHANT_ID), MERCHANT),
+    ]
+    handle = await temporal.client.start_workflow(
+        "ReturnCase",
+        request,
+        id=workflow_id,
+        task_queue=names.QUEUE,
+        search_attributes=TypedSearchAttributes(attributes),
+    )
+    for _ in range(100):
+        found = [json.loads(line) for line in (await run("stuck", "--json")).stdout.splitlines()]
+        if found:
+            break
+        await asyncio.sleep(0.1)
+    assert [(one["workflow_id"], one["reason"]) for one in found] == [(workflow_id, "ruling_needed")]
+    assert f"/namespaces/default/workflows/{workflow_id}/" in found[0]["link"]
+    shown = await run("stuck")
+    assert "ruling_needed" in shown.stdout
+    assert found[0]["link"] in shown.stdout
+    await handle.terminate()
+
+
+async def test_settle_starts_one_cycle_a_cut(temporal: WorkflowEnvironment) -> None:
+    cut = f"cut-{uuid.uuid4()}"
+    for _ in range(2):
+        done = await run("settle", "--cut", cut, "--json")
+        assert done.exit_code == OK, done.output
+        assert json.loads(done.stdout)["workflow_id"] == f"settlement-cycle:{cut}"
+    described = await temporal.client.get_workflow_handle(f"settlement-cycle:{cut}").describe()
+    assert described.workflow_type == "SettlementCycle"
+    assert (await run("settle", "--cut", "no cut")).exit_code == REFUSED
+
+
+async def test_doctor(
+    api: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, temporal: WorkflowEnvironment
+) -> None:
+    monkeypatch.setenv("BACKHAUL_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/none.db")
+    done = await run("doctor", "--json")
+    found = {check["name"]: check["finding"] for check in map(json.loads, done.stdout.splitlines())}
+    assert found == {
+        "temporal": "ok",
+        "search attributes": "ok",
+        "workers": "wrong",  # only a stand-in polls here
+        "api": "ok",
+        "database": "unreachable",
+    }
+    assert done.exit_code == UNREACHABLE
+    (await new_store(tmp_path)).engine.sync_engine.dispose()
+    monkeypatch.setenv("BACKHAUL_DATABASE_URL", f"sqlite:///{tmp_path}/backhaul.db")
+    better = await run("doctor")
+    assert better.exit_code == REFUSED
+    assert "nobody polls" in better.stdout
+
+
+async def test_doctor_without_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+    done = await run("doctor", "--json")
+    found = {check["name"]: check["finding"] for check in map(json.loads, done.stdout.splitlines())}
+    assert found["temporal"] == "unreachable"
+    assert found["search attributes"] == found["api"] == "skipped"
+    assert done.exit_code == UNREACHABLE
