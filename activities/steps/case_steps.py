@@ -25,22 +25,18 @@ from activities.contract import (
     SettleCase,
 )
 from activities.errors import step
-from activities.settlement_steps import SettlementSteps
 from activities.steps import authority, ending, finding, opening, parcel, settling
 from activities.steps.desk import Desk, utc_now
 from backhaul.policy.library import Library
 from store.engine import Store
 
 
-class CaseSteps(SettlementSteps):
-    """Every declared step: those of a case here, those of settlement inherited, so that a worker binds one object.
-
-    `book` names the policy book of new cases; without it the dated one in force is taken."""
+class CaseSteps:
+    """Every step of a case. `book` names the policy book of new cases; without it the dated one in force is taken."""
 
     def __init__(
         self, store: Store, library: Library, book: str | None = None, *, clock: Callable[[], datetime] = utc_now
     ) -> None:
-        super().__init__(store, clock=clock)
         if book is not None:
             library.by_version(book)
         self._desk = Desk(store, library, book, clock)
