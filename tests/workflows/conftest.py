@@ -1,19 +1,30 @@
-"""One product per test module on the time-skipping server."""
+"""One product for each test on a time-skipping server of its own.
+
+Of its own, since that server never skips again after a workflow has started a child that outlives it (recovery), and
+since skipping moves one clock for everything on it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from sandbox.servers import find_time_skipping_server
+from tests.servers.temporal import our_attributes, register
 from tests.workflows.world import World, world
 
 
-@pytest.fixture(scope="session")
-async def skipping(
-    time_skipping: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[World]:
-    """The product on the time-skipping server."""
-    async with world(time_skipping, tmp_path_factory.mktemp("skipping")) as running:
-        yield running
+@pytest.fixture
+async def skipping(tmp_path: Path) -> AsyncIterator[World]:
+    """The product on a time-skipping server."""
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(find_time_skipping_server()),
+        data_converter=pydantic_data_converter,
+    ) as environment:
+        await register(environment.client, our_attributes())
+        async with world(environment, tmp_path) as running:
+            yield running

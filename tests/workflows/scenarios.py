@@ -15,6 +15,8 @@ from backhaul.errors import Refusal
 from backhaul.facts import Method, Reason
 from backhaul.messages import (
     AnswerFinding,
+    ApplyApproval,
+    ApplyRuling,
     Authorize,
     ConfirmReceipt,
     Decline,
@@ -166,6 +168,7 @@ async def finding_withdrawn(world: World) -> Case:
     """X7: the consumer takes the goods back at the finding."""
     case = await world.open()
     await case.waits_for("pickup")
+    await case.collect_outside()
     await case.pickup(findings=[damage(80, says="silent")])
     await case.waits_for("finding_answer")
     await case.say("answer_finding", AnswerFinding(answer=FindingAnswer.WITHDRAW))
@@ -228,6 +231,7 @@ async def self_ship(world: World) -> Case:
     case = await world.open(Plan(method=Method.SELF_SHIP, tier=0))
     await case.waits_for("waybill")
     waybill = ProvideWaybill(waybill=f"SF{case.request.rma_id}", proven_freight=cny(1_500))
+    await world.parcel(case, waybill.waybill)
     await case.say("provide_waybill", waybill)
     await case.waits_for("first_trace")
     await case.track("in_transit", waybill=waybill.waybill)
@@ -310,9 +314,12 @@ async def courier_misses(world: World) -> Case:
     case = await world.open(Plan(tier=0))
     first = (await case.waits_for("pickup")).waybill
     await case.pickup(PickupOutcome.MISSED)
-    await case.until(lambda s: s.waybill not in {None, first}, "another waybill")
-    await world.env.sleep(timedelta(days=1))
-    await case.waits_for("pickup")
+    second = await case.until(
+        lambda s: s.waybill not in {None, first} and s.waiting is not None and s.waiting.code == "pickup", "rebooked"
+    )
+    assert second.waiting is not None
+    await world.env.sleep(second.waiting.due - await case.now() + timedelta(minutes=1))
+    await case.until(lambda s: s.waybill not in {None, first, second.waybill}, "a third waybill")
     await to_the_merchant(case)
     await case.say("confirm_receipt", ConfirmReceipt())
     assert (await case.end()).outcome == "refunded"
@@ -384,4 +391,100 @@ async def escalated_refusal_parks(world: World) -> Case:
 
     await case.say("close_case", CloseCase(reason="settled by phone"))
     assert (await case.end()).outcome == "closed_by_operator"
+    return case
+
+
+# ---- humans, races, shared visits -----------------------------------------------------------------------------------
+
+
+@scenario
+async def escalation_ruled(world: World) -> Case:
+    """X13: the ruling authorizes; the return goes on."""
+    case = await world.open(Plan(auto=False, reason=Reason.QUALITY))
+    await case.waits_for("merchant_review")
+    await case.say("decline", Decline(reason="used"))
+    await case.waits_for("escalation")
+    await case.say("escalate", Escalate())
+    await case.parks("arbitration_needed")
+    await refused(case, "apply_ruling", ApplyRuling(ruling_id="nobody-ruled"), "ruling_unknown")
+    await case.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "authorization", "authorize")))
+    await to_the_merchant(case)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    assert (await case.end()).outcome == "refunded"
+    return case
+
+
+@scenario
+async def finding_disputed(world: World) -> Case:
+    """X8: the consumer denies the finding; the reviewer finds the merchant liable: full refund, no indemnity."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(50, says="disputes")])
+    await case.parks("ruling_needed")
+    await case.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "liability", "merchant")))
+    await case.waits_for("delivery")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.indemnified, outcome.withheld) == (cny(120_000), cny(0), cny(0))
+    assert outcome.regions["dispute"] == "final"
+    return case
+
+
+@scenario
+async def late_objection(world: World) -> Case:
+    """An objection later than 48 hours is a dispute without an advance; the refund by lightning stands."""
+    case = await world.open()
+    await to_the_merchant(case)
+    await case.until(lambda s: s.regions["refund"] == "succeeded", "lightning")
+    await world.env.sleep(timedelta(hours=50))
+    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),)))
+    await case.parks("ruling_needed")
+    assert "J22" not in templates(await case.entries())
+    await case.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "liability", "carrier")))
+    outcome = await case.end()
+    assert outcome.refunded == cny(120_000)
+    assert templates(await case.entries())["J22"] == 120_000
+    return case
+
+
+@scenario
+async def clean_receipt_after_a_finding(world: World) -> Case:
+    """A contradiction: damaged at the door, clean at the receipt. A human rules."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(30)])
+    await case.until(lambda s: s.regions["indemnity"] == "paid", "the advance")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt(contradicts_doorstep=True))
+    await case.parks("ruling_needed")
+    await case.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "liability", "consumer")))
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld) == (cny(84_000), cny(36_000))
+    return case
+
+
+@scenario
+async def above_authority(world: World) -> Case:
+    """X17: an indemnity above 3000.00 is paid only with a second person, and exactly once."""
+    case = await world.open(Plan(lines=(("L1", 2, 580_000),), tier=0))
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(100, quantity=2)])
+    await case.parks("approval_required")
+    assert "J34" not in templates(await case.entries())
+    merchant, rma = case.request.merchant_id, case.request.rma_id
+    key = f"{merchant}:{rma}:advance.{merchant}.{rma}.loss.1:1"
+    elsewhere = await world.approve(case, "something-else", 580_000, merchant)
+    await refused(case, "apply_approval", ApplyApproval(approval_id=elsewhere), "approval_mismatch")
+    await refused(case, "apply_approval", ApplyApproval(approval_id="nobody-approved"), "approval_unknown")
+    approval = await world.approve(case, key, 580_000, merchant)
+    await case.say("apply_approval", ApplyApproval(approval_id=approval))
+    await case.until(lambda s: s.regions["indemnity"] == "paid", "the advance")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(0), cny(580_000), cny(580_000))
     return case

@@ -6,6 +6,7 @@ The courier of the sandbox is held back by a script, so that every report comes 
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,12 +21,15 @@ from temporalio.testing import WorkflowEnvironment
 from backhaul.client import Backhaul, request_hash
 from backhaul.facts import CoverKind, Finding, LineFinding, Method, Reason, Risk
 from backhaul.ids import return_id
+from backhaul.ledger import JournalEntry, Side
 from backhaul.messages import (
     Ack,
     CaseOutcome,
     CaseStatus,
     ConsumerAtDoor,
     ConsumerProfile,
+    CreateApproval,
+    CreateRuling,
     DoorstepFinding,
     FirstDecision,
     ImportOrder,
@@ -42,7 +46,7 @@ from backhaul.messages import (
 )
 from backhaul.money import Money
 from backhaul.policy.library import load_library
-from store import ledger, orders
+from store import authority, ledger, orders
 from store.engine import Store
 from tests.gateways.outside import Outside, outside
 from worker.registry import activities_of, build_workers
@@ -106,8 +110,6 @@ class Case:
 
     async def until(self, test: Any, what: str = "", tries: int = 200) -> CaseStatus:
         """Poll the view until it fits."""
-        import asyncio
-
         status = await self.status()
         for _ in range(tries):
             if test(status):
@@ -161,13 +163,36 @@ class Case:
 
     async def end(self) -> CaseOutcome:
         """The workflow's result; on the time-skipping server this lets time pass."""
-        return await self.handle.result()
+        env: Any = self.world.env
+        if not env.supports_time_skipping_v1:
+            return await self.handle.result()
+        async with env.time_skipping_unlocked():
+            return await self.handle.result()
+
+    async def collect_outside(self) -> None:
+        """The courier really takes the goods (its own book has the scan); the report still comes from the test."""
+        match = f"{self.request.merchant_id}/{self.request.rma_id}"
+        waybill = (await self.until(lambda s: s.waybill is not None, "a waybill")).waybill or ""
+        await self.world.outside.control("courier", "release", {"match": match})
+        for _ in range(200):
+            if await self.world.outside.gateways.courier("sandbox").events(waybill):
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError("the courier never came")
 
     async def entries(self) -> list[tuple[str, int]]:
-        """The case's journal: (template, total of one side in minor units), in order posted."""
+        """The case's journal: (template, amount in minor units as it stands in one book), in order posted."""
         async with self.world.store.read() as session:
-            views = await ledger.entries_of(session, f"{self.request.merchant_id}/{self.request.rma_id}")
-        return [(view.template, sum(line.minor for line in view.lines if line.side == "debit")) for view in views]
+            posted = await ledger.entries_of(session, f"{self.request.merchant_id}/{self.request.rma_id}")
+        return [(item.entry.template, _amount(item.entry)) for item in posted]
+
+
+def _amount(entry: JournalEntry) -> int:
+    books: dict[str, int] = {}
+    for line in entry.lines:
+        if line.side is Side.DEBIT:
+            books[line.book] = books.get(line.book, 0) + line.amount.minor
+    return max(books.values())
 
 
 @dataclass
@@ -252,10 +277,51 @@ class World:
             lines=tuple(ReturnLine(line_id=line, quantity=count) for line, count in back),
             address_ref=f"addr-{order.order_id}",
         )
-        await self.outside.script("courier", f"{request.merchant_id}/{rma}", hold=True)
+        await self.hold_courier(request)
         first = await self.backhaul.open(request)
         handle = self.env.client.get_workflow_handle(return_id(request.merchant_id, rma), result_type=CaseOutcome)
         return Case(self, request, first, handle)
+
+    async def hold_courier(self, request: OpenReturn) -> None:
+        """The sandbox's courier stays still: the test reports for it. Demands it accepts and pays at once."""
+        visit = {"after_ms": 0, "outcome": "picked_up", "hold": True}
+        demand = {"answer": "accept", "after_ms": 0, "pay_after_ms": 0}
+        match = f"{request.merchant_id}/{request.rma_id}"
+        await self.outside.script("courier", match, visits=[visit] * 8, demand=demand)
+
+    async def parcel(self, case: Case, waybill: str) -> None:
+        """A parcel that the consumer posted stands still at the courier."""
+        lines = [f"{case.request.merchant_id}/{case.request.rma_id}/{line.line_id}" for line in case.request.lines]
+        await self.outside.control("courier", "self_ship", {"waybill": waybill, "items": lines, "tracking": []})
+
+    async def rule(self, case: Case, decides: str, outcome: str) -> str:
+        """A reviewer's ruling; its id."""
+        n = f"ruling-{next(_NUMBERS)}"
+        request = CreateRuling(
+            merchant_id=case.request.merchant_id,
+            rma_id=case.request.rma_id,
+            decides=decides,
+            outcome=outcome,
+            reason="seen the photos",
+        )
+        async with self.store.transaction() as session:
+            await authority.create_ruling(session, n, request, "reviewer-1", await self.now())
+        return n
+
+    async def approve(self, case: Case, subject: str, amount: int, payee: str) -> str:
+        """A second person's approval; its id."""
+        n = f"approval-{next(_NUMBERS)}"
+        request = CreateApproval(
+            merchant_id=case.request.merchant_id,
+            rma_id=case.request.rma_id,
+            subject=subject,
+            amount=cny(amount),
+            payee=payee,
+            prepared_by="clerk-1",
+        )
+        async with self.store.transaction() as session:
+            await authority.create_approval(session, n, request, "boss-1", await self.now())
+        return n
 
     async def trial_balance(self) -> dict[str, dict[str, dict[str, int]]]:
         """Per book, account and currency."""

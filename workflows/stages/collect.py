@@ -9,14 +9,15 @@ from enum import StrEnum
 
 from temporalio import workflow
 
-from activities.contract import Booked, BookPickup, FetchEvents, LeavePickup, Proof, RecordPickup, RecordWaybill
-from activities.declarations import book_pickup, fetch_events, leave_pickup, record_pickup, record_waybill
+from activities.contract import Booked, BookPickup, LeavePickup, Proof, RecordPickup, RecordWaybill
+from activities.declarations import book_pickup, leave_pickup, record_pickup, record_waybill
 from backhaul.case import Region
 from backhaul.facts import Finding, Party
 from backhaul.messages import DoorstepFinding, PickupOutcome, PickupReport
 from backhaul.slots import next_slot
 from workflows.case_run import CaseRun
 from workflows.stages import doorstep, make_whole
+from workflows.stages.courier_log import poll
 
 
 class Collection(StrEnum):
@@ -72,7 +73,7 @@ def _withdrawn(run: CaseRun) -> Collection:
 
 def _has_ours(run: CaseRun, report: PickupReport) -> bool:
     ours = {line.line_id for line in run.request.lines}
-    return not report.collected or bool(ours & set(report.collected))
+    return bool(ours & set(report.collected))
 
 
 async def _book(run: CaseRun, visits: Visits) -> Booked | None:
@@ -155,19 +156,6 @@ def _implied_scan(run: CaseRun, waybill: str, event_id: str, at: object) -> Pick
             "inspected": False,
         }
     )
-
-
-async def poll(run: CaseRun) -> None:
-    """Lost webhooks are made up for: read the courier's own log, keep what is new."""
-    if run.waybill is None or run.courier is None:
-        return
-    events = await run.effect(fetch_events, FetchEvents(case=run.judged.case, courier=run.courier, waybill=run.waybill))
-    if isinstance(events, Proof):
-        return
-    for pickup in events.pickups:
-        run.receive_pickup(pickup)
-    for tracking in events.trackings:
-        run.receive_tracking(tracking)
 
 
 async def _void(run: CaseRun, booked: Booked) -> bool:

@@ -11,7 +11,7 @@ from backhaul.case import Region
 from backhaul.facts import Inspection, InspectionResult, Party
 from backhaul.messages import TrackingReport, TrackingStatus
 from workflows.case_run import CaseRun
-from workflows.stages.collect import poll
+from workflows.stages.courier_log import poll
 
 
 @dataclass(frozen=True)
