@@ -201,6 +201,18 @@ async def form_advance(session: AsyncSession, claim_ref: str, payout_key: str, a
     return row
 
 
+async def dissolve_advance(session: AsyncSession, claim_ref: str, at: datetime) -> None:
+    """The advance will never be paid, proved by the channel: its leg goes the way of every other, into the next
+    settlement. A repeat is no change. Raises Rejected(`already_decided`) once it is paid."""
+    row = await need_batch(session, advance_batch(claim_ref))
+    if row.state == "paid":
+        raise Rejected("already_decided", f"the advance of {claim_ref} is paid")
+    await session.exec(update(LegRow).where(col(LegRow.batch) == row.batch).values(batch=None))
+    row.state, row.closed_at = "dissolved", at
+    row.legs = row.net_minor = row.payout_minor = 0
+    session.add(row)
+
+
 async def hold_legs(session: AsyncSession, case_key: str, *, held: bool = True) -> None:
     """Keep a case's open legs out of settlement while it is disputed, or let them in again: the next batch takes
     them, however old they are."""

@@ -90,8 +90,8 @@ class LegRow(Table, table=True):
 class BatchRow(Table, table=True):
     """One netting of a merchant's legs: a settlement of a cut and currency, or one advance.
 
-    States: formed (a payout is to be made), paid, shortfall (J71), empty. `net_minor` = legs; `payout_minor` =
-    net less what J76 took for an earlier shortfall."""
+    States: formed (a payout is to be made), paid, shortfall (J71), empty, dissolved (an advance that cannot be paid).
+    `net_minor` = legs; `payout_minor` = net less what J76 took for an earlier shortfall."""
 
     __tablename__ = "settlement_batches"
 

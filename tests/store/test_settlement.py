@@ -158,6 +158,18 @@ async def test_an_advance_is_a_batch_of_its_own(store: Store) -> None:
         assert await ledger.balance(session, P.MERCHANT_PAYABLE, "CNY") == yuan("0.00")
 
 
+async def test_an_advance_that_cannot_be_paid_is_settled(store: Store) -> None:
+    await import_order(store)
+    case, amount, ref = a_case(), yuan("360.00"), "m1.r1.loss.1"
+    async with store.transaction() as session:
+        await ledger.post(session, made(rdv_approved(case, amount, claim_ref=ref)), AT)
+        await settlement.form_advance(session, ref, "m1:r1:advance:1", AT)
+    for _ in range(2):
+        async with store.transaction() as session:
+            await settlement.dissolve_advance(session, ref, AT)
+    assert await settle(store, "d1") == [(113_964 + 36_000, 113_964 + 36_000, "formed")]
+
+
 async def test_merchants_come_in_pages(store: Store) -> None:
     for n in range(5):
         await import_order(store, an_order(f"o{n}", merchant=f"m{n}"))
