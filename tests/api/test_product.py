@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from backhaul.names import Role
+from store import inbox
 from tests.api.place import MERCHANT, Place, a_return, an_order, money, open_place, problem
 from tests.servers.temporal import start_dev_server
 from tests.workflows.world import World, world
@@ -30,9 +31,10 @@ async def place(product: World) -> AsyncIterator[Place]:
         yield opened
 
 
-async def _order(place: Place, product: World) -> dict[str, Any]:
+async def _order(place: Place, product: World, quantity: int = 1) -> dict[str, Any]:
     """An order with both covers, here and outside."""
     order = an_order()
+    order["lines"][0]["quantity"] = quantity
     order_id, at = order["order_id"], order["captured_at"]
     order["covers"] = [
         {
@@ -56,7 +58,10 @@ async def _order(place: Place, product: World) -> dict[str, Any]:
 
 async def _open(place: Place, product: World) -> dict[str, Any]:
     """A return with the courier held back: its events come from the test."""
-    order = await _order(place, product)
+    return await _open_of(place, product, await _order(place, product))
+
+
+async def _open_of(place: Place, product: World, order: dict[str, Any]) -> dict[str, Any]:
     body = a_return(order_id=order["order_id"])
     await product.outside.script("courier", f"{MERCHANT}/{body['rma_id']}", hold=True)
     answer = await place.call("POST", "/v1/returns", body=body, Idempotency_Key=body["rma_id"])
@@ -85,10 +90,10 @@ def _event(waybill: str, **what: Any) -> dict[str, Any]:
     }
 
 
-def _picked_up(waybill: str, body: dict[str, Any]) -> dict[str, Any]:
-    ref = f"{MERCHANT}/{body['rma_id']}/L-1"
+def _picked_up(waybill: str, *bodies: dict[str, Any]) -> dict[str, Any]:
+    refs = [f"{MERCHANT}/{body['rma_id']}/L-1" for body in bodies]
     inspection = {"result": "ok", "items": []}
-    pickup = {"outcome": "picked_up", "reason": None, "collected_refs": [ref], "inspection": inspection}
+    pickup = {"outcome": "picked_up", "reason": None, "collected_refs": refs, "inspection": inspection}
     return _event(waybill, type="pickup", pickup=pickup)
 
 
@@ -161,3 +166,20 @@ async def test_a_withdrawal(place: Place, product: World) -> None:
     assert ended["outcome"] == "withdrawn"
     listed = await place.call("GET", "/v1/returns?closed=true&limit=200", Role.MERCHANT)
     assert body["rma_id"] in {case["rma_id"] for case in listed.json()["cases"]}
+
+
+async def test_one_event_reaches_every_case_of_the_waybill(place: Place, product: World) -> None:
+    """Combined pickup: two returns of one order, one visit, one waybill, one webhook."""
+    order = await _order(place, product, quantity=2)
+    bodies = [await _open_of(place, product, order) for _ in range(2)]
+    seen = [await _until(place, body, lambda seen: bool(seen.get("waybill"))) for body in bodies]
+    waybill = seen[0]["waybill"]
+    assert seen[1]["waybill"] == waybill
+    event = _picked_up(waybill, *bodies)
+    assert (await place.webhook(event)).status_code == 202
+    for body in bodies:
+        await _until(place, body, lambda seen: seen["money"]["refunded"]["minor"] == 60_000)
+    async with place.store.read() as session:
+        row = await inbox.get(session, "sandbox", event["event_id"])
+    assert row is not None
+    assert sorted(row.case_keys) == sorted(f"{MERCHANT}/{body['rma_id']}" for body in bodies)
