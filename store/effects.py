@@ -24,7 +24,6 @@ from backhaul.money import Money
 from store import authority
 from store.engine import Store
 from store.ledger import post
-from store.sql import insert_once
 from store.tables import EffectRow
 
 
@@ -115,7 +114,9 @@ async def begin(
     code of a failure that is terminal, and what `authority.consume` raises."""
     row = await get(session, intent.key, lock=True)
     if row is None:
-        row = await _keep(session, intent, at)
+        # Two that begin at once: the later one breaks on the key, and `Store.run` lets it find the other's row.
+        row = _fresh(intent, at)
+        session.add(row)
     _same(row, intent)
     if row.state == Outcome.FAILED:
         raise Rejected(row.code or "provider_rejected", f"{row.key} failed at {row.provider}")
@@ -137,9 +138,9 @@ async def begin(
     return row, Next.LOOK_UP_FIRST if row.attempts else Next.SEND
 
 
-async def _keep(session: AsyncSession, intent: Intent, at: datetime) -> EffectRow:
+def _fresh(intent: Intent, at: datetime) -> EffectRow:
     body = dict(intent.body)
-    fresh = EffectRow(
+    return EffectRow(
         key=intent.key,
         kind=intent.kind,
         case_key=intent.case_key,
@@ -152,11 +153,6 @@ async def _keep(session: AsyncSession, intent: Intent, at: datetime) -> EffectRo
         state="intent",
         created_at=at,
     )
-    await insert_once(session, fresh)
-    row = await get(session, intent.key, lock=True)
-    if row is None:
-        raise Transient("store_busy")
-    return row
 
 
 def _same(row: EffectRow, intent: Intent) -> None:
