@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -96,4 +98,9 @@ def run_main(main: Callable[[], Awaitable[int]]) -> NoReturn:
     except BackhaulError as error:
         sys.stderr.write(f"{error.code}: {error.message}\n")
         code = FAILED
-    sys.exit(code)
+    # Everything of ours is closed. The SDK's own threads may still run, and the interpreter's teardown under them has
+    # ended in a segmentation fault after the work was done: leave without it.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

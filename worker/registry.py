@@ -20,6 +20,7 @@ from activities.couriers import CourierActivities
 from activities.declarations import DECLARED, Declared
 from activities.insurers import InsurerActivities
 from activities.payments import PaymentActivities
+from activities.settlement_steps import SettlementSteps
 from activities.steps import CaseSteps
 from backhaul.names import QUEUE, QUEUE_PAYMENTS, QUEUES
 from backhaul.policy.library import Library
@@ -60,6 +61,7 @@ def activities_of(store: Store, gateways: Gateways, library: Library, book: str 
         found
         for implementation in (
             CaseSteps(store, library, book),
+            SettlementSteps(store),
             CourierActivities(store, gateways),
             PaymentActivities(store, gateways),
             InsurerActivities(store, gateways),
