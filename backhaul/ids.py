@@ -91,6 +91,14 @@ def payment_key(case: CaseId, purpose: str, n: int = 1) -> str:
     return f"{case.merchant_id}:{case.rma_id}:{purpose}:{n}"
 
 
+def next_key(key: str) -> str:
+    """The key of the next attempt: only after the channel itself said that this one is over for good."""
+    purpose, _, n = key.rpartition(":")
+    if not n.isdigit():
+        raise Refusal("invalid_id", f"{key!r} is not a payment key", field="key")
+    return f"{purpose}:{int(n) + 1}"
+
+
 def batch_key(merchant_id: str, cut: str) -> str:
     """Payout key of a merchant's settlement batch."""
     return f"{part(merchant_id, 'merchant_id')}:settlement:{part(cut, 'cut')}:1"

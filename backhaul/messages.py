@@ -341,7 +341,7 @@ class WaitView(Frozen):
     on: Party
     code: str
     since: AwareDatetime
-    due: AwareDatetime | None = None
+    due: AwareDatetime
 
 
 class AttentionView(Frozen):

@@ -36,6 +36,10 @@ AMOUNT = SearchAttributeKey.for_int(names.AMOUNT)
 DUE_AT = SearchAttributeKey.for_datetime(names.DUE_AT)
 
 
+ENDED_BY_CHANNEL = frozenset({"account_abnormal", "channel_closed", "insufficient_balance"})
+"""Codes with which a payment provider itself ends an attempt: proof that its key pays nothing any more."""
+
+
 @dataclass(frozen=True)
 class Trouble:
     """Why an activity ended without a result: a code of backhaul.errors, and its text."""
@@ -64,8 +68,8 @@ class Parked:
     since: datetime
     due: datetime
     effect: bool
-    money: bool
     key: str | None
+    """The payment key, where the step moves money."""
     skippable: bool = True
     command: str | None = None
     proof: Proof | None = None
@@ -221,50 +225,66 @@ class Desk:
                 raise error.cause from None
         except ValidationError:
             pass
-        result = await self._ask(declared, argument, key=None, money=False, skippable=False)
+        result = await self._ask(declared, argument, skippable=False)
         if isinstance(result, Proof):
             raise RuntimeError(f"{declared.name} cannot be skipped")
         return result
 
     async def effect(
-        self, declared: Effect[A, R], argument: A, *, key: str | None = None, money: bool = False
+        self,
+        declared: Effect[A, R],
+        argument: A,
+        *,
+        key: Callable[[A], str] | None = None,
+        again: Callable[[A], A] | None = None,
     ) -> R | Proof:
         """Ask the world outside. When retries end the case parks; an operator's retry goes on under the same key,
-        a skip returns the Proof under which it was skipped (for money: the provider's, or an approval)."""
-        return await self._ask(declared, argument, key=key, money=money, skippable=True)
+        a skip returns the Proof under which it was skipped.
+
+        An effect with a `key` moves money: skipping it needs the provider's proof, or an approval. `again` makes the
+        argument of a new attempt under the next key; used only where the channel itself ended the last one (X21)."""
+        return await self._ask(declared, argument, key=key, again=again)
+
+    async def once(self, declared: Declared[A, R], argument: A) -> R:
+        """Ask as declared. Raises ActivityError, or ValidationError where the result has an unknown shape: it is read
+        here and not by the SDK, which would fail the whole workflow."""
+        raw = await workflow.execute_activity(
+            declared.name,
+            argument,
+            task_queue=declared.queue,
+            start_to_close_timeout=declared.start_to_close,
+            heartbeat_timeout=declared.heartbeat,
+            retry_policy=declared.retry,
+            summary=declared.summary(argument)[:200],
+        )
+        return declared.result.model_validate(raw)
 
     async def _ask(
-        self, declared: Declared[A, R], argument: A, *, key: str | None, money: bool, skippable: bool
+        self,
+        declared: Declared[A, R],
+        argument: A,
+        *,
+        key: Callable[[A], str] | None = None,
+        again: Callable[[A], A] | None = None,
+        skippable: bool = True,
     ) -> R | Proof:
         while True:
             try:
-                raw = await workflow.execute_activity(
-                    declared.name,
-                    argument,
-                    task_queue=declared.queue,
-                    start_to_close_timeout=declared.start_to_close,
-                    heartbeat_timeout=declared.heartbeat,
-                    retry_policy=declared.retry,
-                    summary=declared.summary(argument)[:200],
-                )
-                return declared.result.model_validate(raw)
+                return await self.once(declared, argument)
             except ActivityError as error:
                 trouble = trouble_of(error)
             except ValidationError as error:
                 trouble = Trouble("provider_malformed", f"{declared.name}: {error.error_count()} fields do not fit")
             if not self.ready:
                 raise ApplicationError(trouble.message, {"code": trouble.code}, type="Transient", non_retryable=True)
+            named = key(argument) if key is not None else None
             parked = await self.park(
-                trouble.code,
-                trouble.message,
-                step=declared.name,
-                effect=True,
-                money=money,
-                key=key,
-                skippable=skippable,
+                trouble.code, trouble.message, step=declared.name, effect=True, key=named, skippable=skippable
             )
             if parked.command == "skip":
-                return parked.proof or Proof(key=key or declared.name, state="skipped")
+                return parked.proof or Proof(key=named or declared.name, state="skipped")
+            if again is not None and trouble.code in ENDED_BY_CHANNEL:
+                argument = again(argument)
 
     # ---- parking -------------------------------------------------------------------------------------------
 
@@ -275,7 +295,6 @@ class Desk:
         *,
         step: str,
         effect: bool = False,
-        money: bool = False,
         key: str | None = None,
         skippable: bool = True,
         freed: Callable[[], bool] | None = None,
@@ -289,7 +308,7 @@ class Desk:
             reason, headline = reason_of(reason), f"{reason}: {headline}"
         span = timedelta(seconds=within_s or self.park_s)
         now = workflow.now()
-        parked = Parked(step, reason, headline, now, now + span, effect, money, key, skippable)
+        parked = Parked(step, reason, headline, now, now + span, effect, key, skippable)
         self.parked.append(parked)
         free = freed or (lambda: False)
         while not (free() or parked.command or self.close_reason):

@@ -57,21 +57,21 @@ class Recovery:
     """One indemnity on its way back to the insurer."""
 
     @workflow.init
-    def __init__(self, request: StartRecovery) -> None:
+    def __init__(self, request: StartRecovery | None = None) -> None:
         if not isinstance(request, StartRecovery):
             raise ApplicationError("the start needs a StartRecovery", type="Rejected", non_retryable=True)
         self.desk = RecoveryDesk(request)
 
     @workflow.run
-    async def run(self, request: StartRecovery) -> RecoveryOutcome:
+    async def run(self, request: StartRecovery | None = None) -> RecoveryOutcome:
         """Withheld money is remitted at once; a carrier is asked, answers, pays, and what it paid is remitted."""
-        desk, plan = self.desk, request.plan
+        desk, plan = self.desk, self.desk.request.plan
         recovered = Money.zero(plan.amount.currency)
         try:
-            recovered = plan.amount if plan.withheld else await self._from_carrier(request)
+            recovered = plan.amount if plan.withheld else await self._from_carrier(desk.request)
             if recovered:
-                remit = RemitRecovery(case=request.case, plan=plan, amount=recovered, patience=self._patience)
-                await desk.effect(remit_recovery, remit, key=f"{plan.claim_ref}:remit", money=True)
+                remit = RemitRecovery(case=desk.request.case, plan=plan, amount=recovered, patience=self._patience)
+                await desk.effect(remit_recovery, remit, key=lambda a: f"{a.plan.claim_ref}:remit")
             desk.state = "collected" if recovered == plan.amount else "partial"
         except CloseRequested:
             desk.state = "waived"
@@ -126,7 +126,7 @@ class Recovery:
     def _skip_step_ok(self, said: SkipStep) -> None:
         self._need_parked()
         parked = self.desk.parked[0]
-        if parked.money or not parked.skippable:
+        if parked.key is not None or not parked.skippable:
             raise ApplicationError(
                 CODES["proof_required"], {"code": "proof_required"}, type="Rejected", non_retryable=True
             )

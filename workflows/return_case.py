@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from activities.contract import FindApproval, FindRuling, Found, ProveTerminal
-from activities.declarations import Step, find_approval, find_ruling, prove_terminal
+from activities.contract import FindApproval, FindRuling, ProveTerminal
+from activities.declarations import Declared, find_approval, find_ruling, prove_terminal
 from backhaul.case import refusal
 from backhaul.errors import CODES
-from backhaul.facts import Party, digest
+from backhaul.facts import Frozen, Party, digest
 from backhaul.messages import (
     Ack,
     AnswerFinding,
@@ -56,7 +56,8 @@ from workflows.stages.make_whole import make_whole
 from workflows.stages.receive import receive
 from workflows.views import status_of
 
-A = TypeVar("A", FindRuling, FindApproval)
+A = TypeVar("A", bound=Frozen)
+R = TypeVar("R", bound=Frozen)
 
 
 def _reject(code: str, message: str = "") -> NoReturn:
@@ -70,14 +71,14 @@ class ReturnCase:
     """One durable return. Bad input fails the start; nothing wedges it."""
 
     @workflow.init
-    def __init__(self, request: OpenReturn) -> None:
+    def __init__(self, request: OpenReturn | None = None) -> None:
         if not isinstance(request, OpenReturn):
             _reject("invalid_input", "the start needs an OpenReturn")
         self.case = CaseRun(request)
         self._proof_lock = asyncio.Lock()
 
     @workflow.run
-    async def run(self, request: OpenReturn) -> CaseOutcome:
+    async def run(self, request: OpenReturn | None = None) -> CaseOutcome:
         """Carry one return from request to settled money. Cancelling acts as a withdrawal before the scan, and parks
         the case after it: money under way is never dropped."""
         story = asyncio.create_task(self._story())
@@ -305,22 +306,9 @@ class ReturnCase:
     async def skip_step(self, said: SkipStep) -> Ack:
         async with self._proof_lock:
             parked = self._parked_effect(said.step)
-            if parked.money:
-                request = ProveTerminal(case=self.case.judged.case, key=parked.key or "", approval_id=said.approval_id)
-                try:
-                    parked.proof = await workflow.execute_activity(
-                        prove_terminal.name,
-                        request,
-                        result_type=prove_terminal.result,
-                        task_queue=prove_terminal.queue,
-                        start_to_close_timeout=prove_terminal.start_to_close,
-                        heartbeat_timeout=prove_terminal.heartbeat,
-                        retry_policy=prove_terminal.retry,
-                        summary=prove_terminal.summary(request),
-                    )
-                except ActivityError as error:
-                    trouble = trouble_of(error)
-                    _reject(trouble.code, trouble.message)
+            if parked.key is not None:
+                request = ProveTerminal(case=self.case.judged.case, key=parked.key, approval_id=said.approval_id)
+                parked.proof = await self._ask(prove_terminal, request)
             parked.command = "skip"
         return self._took(f"skips {parked.step}", Party.OPERATOR)
 
@@ -330,7 +318,7 @@ class ReturnCase:
         parked = self._parked_effect(said.step)
         if not parked.skippable:
             _reject("not_waiting", f"{parked.step} cannot be skipped")
-        if parked.money and not (said.provider_proof or said.approval_id):
+        if parked.key is not None and not (said.provider_proof or said.approval_id):
             _reject("proof_required")
 
     @workflow.update(name=Update.EXTEND_DEADLINE.value, description=UPDATE_DESCRIPTIONS[Update.EXTEND_DEADLINE])
@@ -344,7 +332,7 @@ class ReturnCase:
 
     @workflow.update(name=Update.APPLY_RULING.value, description=UPDATE_DESCRIPTIONS[Update.APPLY_RULING])
     async def apply_ruling(self, said: ApplyRuling) -> Ack:
-        found = await self._find(find_ruling, FindRuling(case=self.case.judged.case, ruling_id=said.ruling_id))
+        found = await self._ask(find_ruling, FindRuling(case=self.case.judged.case, ruling_id=said.ruling_id))
         self.case.mail.ruling = found
         return self._took(f"ruling {said.ruling_id}", Party.OPERATOR)
 
@@ -356,7 +344,7 @@ class ReturnCase:
     async def apply_approval(self, said: ApplyApproval) -> Ack:
         parked = next(item for item in self.case.parked if item.reason == "approval_required")
         request = FindApproval(case=self.case.judged.case, approval_id=said.approval_id, subject=parked.key or "")
-        self.case.mail.approval = await self._find(find_approval, request)
+        self.case.mail.approval = await self._ask(find_approval, request)
         return self._took(f"approval {said.approval_id}", Party.OPERATOR)
 
     @apply_approval.validator
@@ -385,17 +373,12 @@ class ReturnCase:
                 return parked
         _reject("not_parked")
 
-    async def _find(self, declared: Step[A, Found], request: A) -> Found:
-        """Read what an authenticated person decided. Refuses the update when there is no such thing."""
+    async def _ask(self, declared: Declared[A, R], request: A) -> R:
+        """Ask once for an operator's command. What was refused refuses the update, with its code."""
         try:
-            found: Found = await workflow.execute_local_activity(
-                declared.name,
-                request,
-                result_type=Found,
-                schedule_to_close_timeout=declared.start_to_close,
-                retry_policy=declared.retry,
-            )
+            return await self.case.once(declared, request)
         except ActivityError as error:
             trouble = trouble_of(error)
             _reject(trouble.code, trouble.message)
-        return found
+        except ValidationError:
+            _reject("provider_malformed")

@@ -56,14 +56,15 @@ class Settlement:
     """One merchant at one cut: form the batch once, pay it once under its own key."""
 
     @workflow.init
-    def __init__(self, request: SettlementRequest) -> None:
+    def __init__(self, request: SettlementRequest | None = None) -> None:
         if not isinstance(request, SettlementRequest):
             raise ApplicationError("the start needs a SettlementRequest", type="Rejected", non_retryable=True)
         self.desk = SettlementDesk(request)
 
     @workflow.run
-    async def run(self, request: SettlementRequest) -> SettlementOutcome:
-        desk = self.desk
+    async def run(self, request: SettlementRequest | None = None) -> SettlementOutcome:
+        """Form, pay, say what was paid and what is short."""
+        desk, request = self.desk, self.desk.request
         formed = await desk.step(form_batch, FormBatch(merchant_id=request.merchant_id, cut=request.cut))
         desk.batches = formed.batches
         payable = [batch for batch in formed.batches if batch.payable]
@@ -78,7 +79,7 @@ class Settlement:
 
     async def _pay(self, batch: Batch) -> None:
         payment = PayBatch(batch=batch, patience=self.desk.request.patience)
-        await self.desk.effect(pay_batch, payment, key=batch.payout_key, money=True)
+        await self.desk.effect(pay_batch, payment, key=lambda a: a.batch.payout_key)
 
     @workflow.update(name=Update.RETRY_STEP.value, description=UPDATE_DESCRIPTIONS[Update.RETRY_STEP])
     def retry_step(self, said: RetryStep) -> Ack:
@@ -96,14 +97,15 @@ class SettlementCycle:
     """One cycle: store one cut, page through the merchants, at most `page` children at a time."""
 
     @workflow.init
-    def __init__(self, request: CycleRequest) -> None:
-        if not isinstance(request, CycleRequest):
+    def __init__(self, request: CycleRequest | None = None) -> None:
+        if not isinstance(request, CycleRequest | None):
             raise ApplicationError("the start needs a CycleRequest", type="Rejected", non_retryable=True)
-        self.desk = CycleDesk()
+        self.desk, self.request = CycleDesk(), request or CycleRequest()
 
     @workflow.run
-    async def run(self, request: CycleRequest) -> CycleOutcome:
-        """Children settle; a full history continues as new with the same cut."""
+    async def run(self, request: CycleRequest | None = None) -> CycleOutcome:
+        """Children settle; the next page continues as new with the same cut."""
+        request = self.request
         name = request.cut or workflow.info().start_time.strftime("%Y%m%dT%H%M%S")
         cut = await self.desk.step(open_cut, OpenCut(cut=name, at=workflow.now()))
         page = await self.desk.step(page_merchants, PageMerchants(cut=cut.cut, after=request.after, limit=request.page))

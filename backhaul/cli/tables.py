@@ -32,8 +32,8 @@ def show_case(console: Console, status: CaseStatus) -> None:
         parts.append(Line(f"send: {status.attention.send}   runbook: {status.attention.runbook}"))
     if status.waiting is not None:
         waiting = status.waiting
-        until = f", until {moment(waiting.due)}" if waiting.due else ""
-        parts.append(Line(f"waits on {waiting.on.value} for {waiting.code}, since {moment(waiting.since)}{until}"))
+        span = f"since {moment(waiting.since)}, until {moment(waiting.due)}"
+        parts.append(Line(f"waits on {waiting.on.value} for {waiting.code}, {span}"))
     if status.waybill:
         parts.append(Line(f"waybill {status.waybill}"))
     parts.append(_money(status.money))

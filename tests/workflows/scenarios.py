@@ -12,19 +12,24 @@ from datetime import timedelta
 import pytest
 
 from backhaul.errors import Refusal
-from backhaul.facts import Method, Reason
+from backhaul.facts import Finding, Method, Reason
 from backhaul.messages import (
     AnswerFinding,
     ApplyApproval,
     ApplyRuling,
     Authorize,
+    CloseCase,
     ConfirmReceipt,
+    ConsumerAtDoor,
     Decline,
+    DoorstepFinding,
     Escalate,
     FindingAnswer,
     PickupOutcome,
     ProvideWaybill,
     ReportReceiptIssue,
+    RetryStep,
+    SkipStep,
     Withdraw,
 )
 from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage
@@ -387,8 +392,6 @@ async def escalated_refusal_parks(world: World) -> Case:
     await case.say("escalate", Escalate())
     status = await case.parks("arbitration_needed")
     assert status.attention is not None and "apply_ruling" in status.attention.send
-    from backhaul.messages import CloseCase
-
     await case.say("close_case", CloseCase(reason="settled by phone"))
     assert (await case.end()).outcome == "closed_by_operator"
     return case
@@ -487,4 +490,124 @@ async def above_authority(world: World) -> Case:
     await case.say("confirm_receipt", ConfirmReceipt())
     outcome = await case.end()
     assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(0), cny(580_000), cny(580_000))
+    return case
+
+
+@scenario
+async def refund_to_a_closed_account(world: World) -> Case:
+    """X19: the provider ends the attempt; the case parks with the reason. Skipped without proof: refused. With the
+    provider's proof the money is posted to unclaimed (J62) and the case closes."""
+    order = await world.import_order(Plan(tier=0))
+    await world.outside.control("psp", "accounts", {"payee": order.consumer.consumer_ref, "state": "abnormal"})
+    case = await world.open(Plan(tier=0), order)
+    await to_the_merchant(case)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    status = await case.parks("account_abnormal")
+    assert status.attention is not None and status.attention.step == "send_refund"
+    await refused(case, "skip_step", SkipStep(), "proof_required")
+    await refused(case, "close_case", CloseCase(reason="enough"), "money_under_way")
+    await case.say("skip_step", SkipStep(provider_proof=True))
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.refunded) == ("unclaimed", cny(0))
+    assert templates(await case.entries())["J62"] == 120_000
+    return case
+
+
+@scenario
+async def refund_again_after_the_account_works(world: World) -> Case:
+    """X21: the channel ended the first attempt; the retry goes out under the next key and is paid once."""
+    order = await world.import_order(Plan(tier=0))
+    consumer = order.consumer.consumer_ref
+    await world.outside.control("psp", "accounts", {"payee": consumer, "state": "abnormal"})
+    case = await world.open(Plan(tier=0), order)
+    await to_the_merchant(case)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    await case.parks("account_abnormal")
+    await world.outside.control("psp", "accounts", {"payee": consumer, "state": "normal"})
+    await case.say("retry_step", RetryStep())
+    outcome = await case.end()
+    assert outcome.refunded == cny(120_000)
+    key = f"{case.request.merchant_id}:{case.request.rma_id}:refund.pay-{case.request.order_id}:"
+    assert len(await world.outside.statement("psp", key + "1")) == 0
+    assert len(await world.outside.statement("psp", key + "2")) == 1
+    return case
+
+
+@scenario
+async def cancel_races_the_scan(world: World) -> Case:
+    """X25: the courier had the goods before the cancel reached it: the scan wins, both times are on record."""
+    case = await world.open(Plan(tier=0))
+    await case.waits_for("pickup")
+    await case.collect_outside()
+    scanned = await case.now()
+    await case.say("withdraw", Withdraw())
+    await case.until(lambda s: any("not withdrawn" in event.what for event in s.events), "the refusal")
+    await refused(case, "withdraw", Withdraw(), "already_decided")
+    await case.pickup(at=scanned)
+    await case.waits_for("delivery")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    assert (await case.end()).outcome == "refunded"
+    return case
+
+
+@scenario
+async def lightning_then_lost(world: World) -> Case:
+    """X26: paid by lightning, then lost by the courier's own word: the merchant is charged and indemnified."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup()
+    await case.until(lambda s: s.regions["refund"] == "succeeded", "lightning")
+    await case.track("lost")
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(120_000))
+    totals = templates(await case.entries())
+    assert (totals["J22"], totals["J34"]) == (120_000, 120_000)
+    return case
+
+
+@scenario
+async def cancelled_from_the_ui_before_the_scan(world: World) -> Case:
+    """A workflow cancellation before the scan acts as a withdrawal."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.handle.cancel()
+    assert (await case.end()).outcome == "withdrawn"
+    return case
+
+
+@scenario
+async def cancelled_from_the_ui_after_the_scan(world: World) -> Case:
+    """After it, the case parks; going on ignores the request."""
+    case = await world.open(Plan(tier=0))
+    await case.waits_for("pickup")
+    await case.pickup()
+    await case.waits_for("delivery")
+    await case.handle.cancel()
+    await case.parks("cancel_requested")
+    await case.say("retry_step", RetryStep())
+    await case.waits_for("delivery")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    assert (await case.end()).outcome == "refunded"
+    return case
+
+
+@scenario
+async def missing_and_mismatch(world: World) -> Case:
+    """One of two missing, the other another thing: both insured, the whole refund is withheld."""
+    case = await world.open(Plan(lines=(("L1", 2, 40_000), ("L2", 1, 10_000))))
+    await case.waits_for("pickup")
+    missing = DoorstepFinding(
+        line_id="L1", finding=Finding.MISSING, quantity=1, photos=("p",), consumer=ConsumerAtDoor.AGREES
+    )
+    await case.pickup(findings=[missing, missing.model_copy(update={"line_id": "L2", "finding": Finding.MISMATCH})])
+    await case.until(lambda s: s.regions["indemnity"] == "paid", "the advance")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(20_000), cny(30_000), cny(30_000))
     return case

@@ -34,7 +34,7 @@ from activities.declarations import (
 )
 from backhaul.case import Region
 from backhaul.facts import Liable, Method, Party
-from backhaul.ids import recovery_id
+from backhaul.ids import next_key, recovery_id
 from backhaul.names import WorkflowType
 from workflows.case_run import CaseRun
 from workflows.stages.receive import Reception
@@ -114,14 +114,24 @@ async def _refund_part(run: CaseRun, part: RefundPart) -> bool:
     done = await run.effect(
         send_refund,
         SendRefund(case=run.judged.case, part=part, patience=run.patience),
-        key=part.payment_key,
-        money=True,
+        key=lambda a: a.part.payment_key,
+        again=_next_refund,
     )
     paid = not isinstance(done, Proof) or done.state == "succeeded"
     if paid:
         run.sums.refunded += part.amount.minor
     run.tell(f"refund of {part.amount} {'succeeded' if paid else 'went to unclaimed money'}", Party.PSP)
     return paid
+
+
+def _next_refund(ended: SendRefund) -> SendRefund:
+    part = ended.part.model_copy(update={"payment_key": next_key(ended.part.payment_key)})
+    return ended.model_copy(update={"part": part})
+
+
+def _next_advance(ended: PayAdvance) -> PayAdvance:
+    plan = ended.plan.model_copy(update={"advance_key": next_key(ended.plan.advance_key)})
+    return ended.model_copy(update={"plan": plan})
 
 
 async def freight(run: CaseRun, claim: FreightClaim) -> None:
@@ -134,8 +144,7 @@ async def freight(run: CaseRun, claim: FreightClaim) -> None:
             method=Method.SELF_SHIP if run.self_ship else Method.PICKUP,
             patience=run.patience,
         ),
-        key=claim.payment_key,
-        money=True,
+        key=lambda a: a.claim.payment_key,
     )
     if not isinstance(done, Proof):
         run.tell(f"freight of {claim.amount} paid by the insurer", Party.INSURER)
@@ -149,8 +158,7 @@ async def indemnify(run: CaseRun, plan: IndemnityPlan) -> None:
     claimed = await run.effect(
         claim_indemnity,
         ClaimIndemnity(case=case, plan=plan, patience=run.patience),
-        key=plan.claim_ref,
-        money=True,
+        key=lambda a: a.plan.claim_ref,
     )
     if isinstance(claimed, Proof) and claimed.state != "succeeded":
         regions.to(Region.INDEMNITY, "denied")
@@ -168,11 +176,11 @@ async def indemnify(run: CaseRun, plan: IndemnityPlan) -> None:
 
 
 async def _advance(run: CaseRun, advance: PayAdvance) -> None:
-    await run.effect(pay_advance, advance, key=advance.plan.advance_key, money=True)
+    await run.effect(pay_advance, advance, key=lambda a: a.plan.advance_key, again=_next_advance)
 
 
 async def _fund(run: CaseRun, funding: FundIndemnity) -> None:
-    await run.effect(fund_indemnity, funding, key=funding.plan.funding_key, money=True)
+    await run.effect(fund_indemnity, funding, key=lambda a: a.plan.funding_key)
 
 
 async def _second_person(run: CaseRun, plan: IndemnityPlan) -> str | None:
