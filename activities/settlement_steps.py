@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 
 from activities import declarations as declared
 from activities.contract import Batch, Batches, Cut, FormBatch, MerchantPage, OpenCut, PageMerchants
 from activities.errors import step
-from activities.steps.desk import utc_now
+from activities.steps.desk import utc_now, whole
 from backhaul.money import Money
 from store import settlement
 from store.engine import Store
@@ -33,10 +34,12 @@ class SettlementSteps:
         Retries: `store_busy` is tried again.
         Raises: Transient(`store_busy`)."""
 
-        async with self._store.transaction() as session:
+        async def transaction(session: AsyncSession) -> Cut:
             row = await settlement.open_cut(session, argument.cut, argument.at)
             merchants = await settlement.count_merchants(session, row)
-        return Cut(cut=row.cut, sequence=row.sequence, merchants=merchants)
+            return Cut(cut=row.cut, sequence=row.sequence, merchants=merchants)
+
+        return await whole(self._store.run(transaction))
 
     @activity.defn(name=declared.page_merchants.name)
     @step
@@ -58,10 +61,12 @@ class SettlementSteps:
         Idempotency: by merchant and cut; a repeat answers the stored batches.
         Retries: `store_busy` is tried again.
         Raises: Rejected(`not_found`) for an unknown cut."""
-        rows = await self._store.run(
-            lambda session: settlement.form_batches(session, argument.merchant_id, argument.cut, self._clock())
-        )
-        return Batches(batches=tuple(_batch(row) for row in rows))
+
+        async def transaction(session: AsyncSession) -> Batches:
+            rows = await settlement.form_batches(session, argument.merchant_id, argument.cut, self._clock())
+            return Batches(batches=tuple(_batch(row) for row in rows))
+
+        return await whole(self._store.run(transaction))
 
 
 def _batch(row: BatchRow) -> Batch:

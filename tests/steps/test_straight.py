@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from backhaul.facts import Liable
 from tests.steps.support import World, a_line, a_request, an_order, found, refused, yuan
 
@@ -112,3 +114,15 @@ async def test_two_payments_are_refunded_in_their_order(world: World) -> None:
     case = (await world.judge()).case
     scanned = await world.collect(case)
     assert [(part.payment_id, part.amount.minor) for part in scanned.refunds] == [("o1-p1", 100_000), ("o1-p2", 20_000)]
+
+
+async def test_a_step_that_is_cancelled_happens_whole_or_not_at_all(world: World) -> None:
+    """A local activity is cancelled when it takes too long, in any statement; the store must stay usable."""
+    await world.order(an_order(a_line(quantity=40)))
+    for number in range(20):
+        asking = asyncio.create_task(world.judge(a_request(f"r{number}")))
+        await asyncio.sleep(number * 0.001)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        again = await world.judge(a_request(f"r{number}"))
+        assert again.outcome == "authorized"
