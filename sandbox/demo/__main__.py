@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +46,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--plant", choices=["one-fen"], help="falsify a statement: the demo must fail")
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="folder of databases and logs, emptied")
     parser.add_argument("--seed", type=int, default=7, help="of ids and faults")
-    parser.add_argument("--within", type=float, default=100.0, help="seconds for the returns to end")
+    parser.add_argument("--within", type=float, default=90.0, help="seconds for the last return to end")
     return parser.parse_args(arguments)
 
 
@@ -75,12 +76,20 @@ async def demo(wanted: argparse.Namespace, console: Console) -> int:
 
 
 async def _play(stack: Stack, samples: list[Sample], wanted: argparse.Namespace, console: Console, began: float) -> int:
+    times = {"started": time.monotonic() - began}
     await seeding.seed(stack.parties, samples, datetime.now(UTC), wanted.seed)
     with Stages(console) as stages:
         play = Play(stack, samples, stages.step)
         await play.run(wanted.within)
+    times["ended"] = time.monotonic() - began
     console.print("waiting for recoveries, settling with every merchant, comparing the books")
-    settlement, recovering = await play.settle()
+    recovering = await play.recoveries()
+    times["recovered"] = time.monotonic() - began
+    faults = Counter(await seeding.fired(stack.parties))
+    await seeding.calm(stack.parties)
+    settlement = await play.settle()
+    times["settled"] = time.monotonic() - began
+    faults.update(await seeding.fired(stack.parties, "psp"))
     if wanted.plant:
         console.print(f"planted: one fen more on {plant.one_fen(stack.books)}", markup=False)
     told = await play.ask(settlement, recovering)
@@ -90,8 +99,10 @@ async def _play(stack: Stack, samples: list[Sample], wanted: argparse.Namespace,
     summary |= {
         "history_events_median": events["median"],
         "history_events": events,
-        "faults": await seeding.fired(stack.parties),
+        "faults": dict(sorted(faults.items())),
         "seconds": round(time.monotonic() - began, 1),
+        "seconds_until": {stage: round(seconds, 1) for stage, seconds in times.items()},
+        "cpu_seconds": stack.children.cpu_seconds() | {"demo": round(time.process_time(), 1)},
     }
     (stack.folder / "summary.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8")
     show(console, summary)

@@ -21,8 +21,8 @@ Json = dict[str, Any]
 Step = Callable[[str, int, int], None]
 """Tells how far a stage has come: its name, done, of how many."""
 
-AT_ONCE = 6
-"""Callers at a time."""
+AT_ONCE = 3
+"""Callers at a time: more would only wait for each other on two cores."""
 RECOVERIES_S = 45.0
 
 
@@ -62,7 +62,9 @@ class Play:
         return self._refused
 
     async def run(self, within_s: float) -> None:
-        """Until every case is closed or parked, or the time is up. Errors of the watchers come out here."""
+        """Until every case is closed or parked, `within_s` after the last was opened at most.
+
+        Errors of the watchers come out here."""
         watchers = [asyncio.create_task(self.world.watch()), asyncio.create_task(self.board.watch())]
         acting: list[asyncio.Task[None]] = []
         try:
@@ -77,11 +79,11 @@ class Play:
             await asyncio.gather(*watchers, *acting, return_exceptions=True)
 
     async def _until_all_ended(self, acting: list[asyncio.Task[None]], within_s: float) -> None:
-        deadline = asyncio.get_running_loop().time() + within_s
         groups = by_order(self._samples)
         gate = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(*(self._import(group[0], gate) for group in groups))
         await asyncio.gather(*(self._open(group, gate, acting) for group in groups))
+        deadline = asyncio.get_running_loop().time() + within_s
         while asyncio.get_running_loop().time() < deadline:
             ended = sum(self.board.has_ended(sample) or sample.case in self._refused for sample in self._samples)
             self._step("ended", ended, len(self._samples))
@@ -109,11 +111,13 @@ class Play:
                 self._done["opened"] += 1
                 self._step("opened", self._done["opened"], len(self._samples))
 
-    async def settle(self) -> tuple[Json, int]:
-        """Wait for the recoveries, then settle with every merchant."""
-        running = await self.board.recoveries_over(RECOVERIES_S)
-        told = await self._stack.children.run("settle", "backhaul.cli", "settle", "--wait", "--json")
-        return _last_json(told), running
+    async def recoveries(self) -> int:
+        """Wait for the recoveries; how many have not ended."""
+        return await self.board.recoveries_over(RECOVERIES_S)
+
+    async def settle(self) -> Json:
+        """Settle with every merchant."""
+        return _last_json(await self._stack.children.run("settle", "backhaul.cli", "settle", "--wait", "--json"))
 
     async def ask(self, settlement: Json, running: int) -> Told:
         """What both sides say now."""

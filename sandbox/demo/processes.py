@@ -31,6 +31,14 @@ class Child:
         """Its exit code, once it has ended."""
         return self._process.returncode
 
+    def cpu_seconds(self) -> float | None:
+        """Processor time it has used so far, where the system tells (Linux)."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        except OSError:
+            return None
+        return round((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), 1)
+
     async def wait(self) -> int:
         """Until it ends."""
         return await self._process.wait()
@@ -89,6 +97,10 @@ class Children:
         if code:
             raise child.failed(f"ended with {code}")
         return out.read_text(encoding="utf-8")
+
+    def cpu_seconds(self) -> dict[str, float | None]:
+        """Processor time of each running child."""
+        return {child.name: child.cpu_seconds() for child in self._running}
 
     async def first_to_end(self) -> ChildFailed:
         """Wait until any child ends by itself, which none should."""

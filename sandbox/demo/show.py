@@ -47,7 +47,8 @@ def show(console: Console, summary: Json) -> None:
     console.print(
         f"{summary['returns']} returns: {summary['closed']} closed, {summary['parked']} parked; "
         f"{events['median']} history events in the middle ({events['least']} to {events['most']}); "
-        f"{faults} faults survived; {summary['seconds']:.0f} s"
+        f"{faults} faults survived; {summary['seconds']:.0f} s",
+        soft_wrap=True,
     )
     verdict = "[green]everything ended as declared and every fen is accounted for[/green]"
     console.print(verdict if summary["ok"] else "[red]not everything is as it should be[/red]")
@@ -101,7 +102,7 @@ def _parked(console: Console, summary: Json) -> None:
     for case, link in summary["ui_links"].items():
         console.print(f"[yellow]parked[/yellow] {case}: {link['reason']}: {link['headline']}", soft_wrap=True)
         console.print(f"  look  {link['ui']}", markup=False, soft_wrap=True)
-        console.print(f"  free  {link['free']}", markup=False, soft_wrap=True)
+        console.print(f"  free  {link['free'] or link['send']}", markup=False, soft_wrap=True)
 
 
 def _troubles(console: Console, summary: Json) -> None:

@@ -137,6 +137,7 @@ def _environment(
         "BACKHAUL_HEALTH_ADDRESS": f"{HOST}:{health}",
         "BACKHAUL_DRAIN_S": str(WORKER_DRAIN_S),
         "BACKHAUL_SETTLEMENT_PAUSED": "true",
+        "BACKHAUL_LOG_FORMAT": "json",
         "PYTHONUNBUFFERED": "1",
     }
 

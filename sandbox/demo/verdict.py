@@ -64,7 +64,7 @@ def summarise(
                 "headline": attention.get("headline", ""),
                 "send": attention.get("send", ""),
                 "ui": stack.ui_link(parked.workflow_id, parked.run_id),
-                "free": f"python -m sandbox.demo.free {sample.case}",
+                "free": f"python -m sandbox.demo.free {sample.case}" if sample.expect.get("free") else "",
             }
     acts = [f"{deed.case} {deed.act}: {deed.result}" for deed in deeds if not deed.fits]
     others = {

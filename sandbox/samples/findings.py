@@ -133,7 +133,7 @@ def _answers() -> list[Json]:
             # The parcel must not be at the merchant's before the consumer has taken it back.
             script["tracking"] = [
                 {"after_ms": 300, "status": "in_transit"},
-                {"after_ms": 12_000, "status": "delivered"},
+                {"after_ms": 60_000, "status": "delivered"},
             ]
         expect = closed(refunded=28_000, withheld=12_000, indemnified=12_000, recovered=12_000)
         rows.append(
@@ -151,7 +151,10 @@ def _answers() -> list[Json]:
 
 
 def _at_receipt() -> list[Json]:
-    """Clean at the door, bad at the receipt: the carrier is liable, the merchant is paid at once, the carrier pays."""
+    """Clean at the door, bad at the receipt: the carrier is liable, the merchant is paid at once, the carrier pays.
+
+    The objection must come within the book's few seconds: here the courier's webhooks come twice and are never lost."""
+    told_twice = {"match": "webhook", "key_contains": "{merchant}/{rma}/", "kind": "duplicate_webhook"}
     rows = []
     for name, tier, merchant, paid, severity, loss in (
         ("dented-kettle", 4, "oak-and-home", 20_000, 30, 6000),
@@ -168,6 +171,7 @@ def _at_receipt() -> list[Json]:
                 opened=returned(name, made),
                 actors=[objects("item", "damage", 1, severity)],
                 expect=closed(refunded=paid, indemnified=loss, recovered=loss),
+                faults={"courier": [told_twice]},
             )
         )
     return rows
