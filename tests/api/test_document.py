@@ -18,6 +18,7 @@ from schemathesis import Case
 from schemathesis.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 from temporalio.testing import WorkflowEnvironment
 
+from api.__main__ import Server
 from api.app import create_app
 from api.problems import MEDIA_TYPE
 from api.settings import Settings
@@ -59,7 +60,7 @@ async def _serve(
     client = await connect(target_host=address)
     backhaul = Backhaul(client, queue="nobody-works-here", patience=timedelta(seconds=0.1))
     async with open_place(store, backhaul) as place:
-        server = uvicorn.Server(uvicorn.Config(place.app, port=0, log_level="error", lifespan="off"))
+        server = Server(uvicorn.Config(place.app, port=0, log_level="error", lifespan="off"))
         task = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.01)

@@ -17,6 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from typer.testing import CliRunner, Result
 
+from api.__main__ import Server
 from backhaul import names
 from backhaul.cli import app
 from backhaul.client import Backhaul
@@ -44,7 +45,7 @@ async def url(temporal: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFa
     store = await new_store(tmp_path_factory.mktemp("cli-api"))
     place: Place
     async with open_place(store, Backhaul(temporal.client, patience=timedelta(seconds=10))) as place:
-        server = uvicorn.Server(uvicorn.Config(place.app, port=0, log_level="error", lifespan="off"))
+        server = Server(uvicorn.Config(place.app, port=0, log_level="error", lifespan="off"))
         task = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.01)

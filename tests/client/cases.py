@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pydantic import ValidationError
 from temporalio import workflow
@@ -28,6 +28,7 @@ from backhaul.messages import (
 from backhaul.money import Money
 
 NOTHING = Money.zero()
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 KNOWN: set[str] = set()
 """Orders `O-unknown-...` that have been imported meanwhile."""
 
@@ -135,7 +136,7 @@ class StandIn:
             order_id=self.request.order_id,
             stage="authorizing",
             regions={"authorization": "requested"},
-            waiting=WaitView(on=Party.MERCHANT, code="review", since=datetime(2026, 1, 1, tzinfo=UTC)),
+            waiting=WaitView(on=Party.MERCHANT, code="review", since=AT, due=AT + timedelta(hours=48)),
             money=MoneyView(**money),
         )
 
