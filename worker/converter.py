@@ -42,7 +42,10 @@ class BackhaulPayloadConverter(PydanticPayloadConverter):
     (the results of activities, details of failures): Undecodable, which the caller's own check then refuses."""
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
-        """See the class."""
+        """See the class. More values than anybody declared are refused: the SDK would call a workflow with all of
+        them, and fail its task for ever on the TypeError."""
+        if type_hints is None and len(payloads) > 1:
+            _refuse("too_many_values")
         hints: list[type | None] = [*(type_hints or []), *([None] * len(payloads))]
         return [self._read(payload, hint) for payload, hint in zip(payloads, hints, strict=False)]
 

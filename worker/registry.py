@@ -147,13 +147,13 @@ class Workers:
         await asyncio.gather(*running)
 
     async def shutdown(self) -> None:
-        """Stop polling, let activities end within the drain time, then return. Safe to call again."""
+        """Stop polling, let activities end within the drain time, then return. Safe to call again, and right after
+        `run` was scheduled: a worker that has not started yet then stops at its start."""
         self._stopping = True
-        await asyncio.gather(*(worker.shutdown() for worker in self._workers if worker.is_running))
+        await asyncio.gather(*(worker.shutdown() for worker in self._workers))
 
     async def __aenter__(self) -> Workers:
         self._task = asyncio.create_task(self.run())
-        await asyncio.sleep(0)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -61,8 +61,14 @@ def test_without_a_type_nothing_raises(name: str) -> None:
 def test_messages_pass() -> None:
     said = Withdraw(reason="不要了")
     assert CONVERTER.from_payloads(CONVERTER.to_payloads([said, None, b"x"]), [Withdraw]) == [said, None, b"x"]
+    assert CONVERTER.from_payloads([]) == []
     raw = CONVERTER.from_payloads([marked(payload(b"{}"), Refused.DAMAGED)], [RawValue])[0]
     assert isinstance(raw, RawValue)
+
+
+def test_more_values_than_declared_are_refused() -> None:
+    with pytest.raises(ApplicationError):
+        CONVERTER.from_payloads(CONVERTER.to_payloads([1, 2]))
 
 
 class Strict(BaseModel):
