@@ -1,6 +1,6 @@
 # The only commands anyone needs. Each prepares what it needs by itself, given Python 3.11 to 3.13 and make.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench schema lock venv
+.PHONY: help demo up test check bench histories schema lock venv
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
@@ -29,6 +29,9 @@ check: venv ## Lint, format, types, architecture, schemas
 
 bench: venv ## Measure how many returns this machine carries
 	@$(RUN)python -m benchmarks.lightning $(BENCH_ARGS)
+
+histories: venv ## Record the history of every path anew, for the replay tests
+	@BACKHAUL_RECORD=1 $(RUN)python -m pytest -q -n 2 tests/workflows/test_scenarios.py
 
 schema: venv ## Write the JSON schemas of the messages
 	@$(RUN)python -m backhaul.schemas --write
