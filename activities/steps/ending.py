@@ -44,7 +44,7 @@ async def _end(work: Work, argument: EndCase) -> Receipt:
         raise Rejected("invariant_broken", "; ".join(broken))
     await cases.save_status(work.session, argument.status, argument.at)
     await cases.close(work.session, work.key, argument.outcome, argument.at)
-    refunded = Money(minor=_sum(entries, P.PSP_CLEARING, Side.CREDIT, "J21"), currency=work.order.order.currency)
+    refunded = Money(minor=-_sum(entries, P.PSP_CLEARING, "J21", "J60"), currency=work.order.order.currency)
     return Receipt(key=work.key, ref=argument.outcome, amount=refunded)
 
 
@@ -81,8 +81,7 @@ def _money(work: Work, entries: Sequence[JournalEntry], amounts: Amounts | None)
     owed = sum(_net(entry, P.REFUND_PAYABLE) for entry in entries)
     if owed:
         broken.append(f"9: P2010 of the case is {-owed}")
-    indemnified = _sum(entries, P.MERCHANT_PAYABLE, Side.CREDIT, "J31")
-    indemnified -= _sum(entries, P.MERCHANT_PAYABLE, Side.DEBIT, "J75", "J75b")
+    indemnified = -_sum(entries, P.MERCHANT_PAYABLE, "J31", "J75", "J75b")
     # A case that ended without settling lost nothing.
     loss = amounts.result.loss.minor if amounts is not None else 0
     relieved = amounts.result.relieved.minor if amounts is not None else 0
@@ -109,8 +108,8 @@ def _lines(work: Work) -> list[str]:
 async def _paid(work: Work, entries: Sequence[JournalEntry]) -> list[str]:
     """3: refunds of the case stay within what was paid for its lines, and the freight owed with them."""
     judged = await cases.recorded(work.session, work.key, JUDGED, Judgement)
-    refunded = _sum(entries, P.PSP_CLEARING, Side.CREDIT, "J21") + _sum(entries, P.BANK, Side.CREDIT, "J61")
-    freight = _sum(entries, P.REFUND_PAYABLE, Side.CREDIT, "J16")
+    refunded = -_sum(entries, P.PSP_CLEARING, "J21", "J60") - _sum(entries, P.BANK, "J61")
+    freight = -_sum(entries, P.REFUND_PAYABLE, "J16")
     paid = judged.paid.minor if judged is not None else 0
     return [f"3: {refunded} refunded, {paid} paid"] if refunded > paid + freight else []
 
@@ -131,5 +130,6 @@ def _net(entry: JournalEntry, account: Account) -> int:
     return entry.total(account, Side.DEBIT) - entry.total(account, Side.CREDIT)
 
 
-def _sum(entries: Sequence[JournalEntry], account: Account, side: Side, *templates: str) -> int:
-    return sum(entry.total(account, side) for entry in entries if entry.template in templates)
+def _sum(entries: Sequence[JournalEntry], account: Account, *templates: str) -> int:
+    """Debits less credits: a reversal has its entry's template and takes it back."""
+    return sum(_net(entry, account) for entry in entries if entry.template in templates)

@@ -6,7 +6,7 @@ import pytest
 
 from activities.contract import FormBatch, OpenCut, PageMerchants
 from activities.settlement_steps import SettlementSteps
-from backhaul.ledger import JournalEntry, goodwill_granted, lightning_granted, rdv_approved, rdv_reserved
+from backhaul.ledger import JournalEntry, goodwill_granted, lightning_granted, rdv_approved, rdv_reserved, reversal
 from store import cases, claims, credit, pickups
 from tests.steps.support import AT, World, a_request, an_order, found, refused, yuan
 
@@ -54,6 +54,20 @@ async def test_broken_books_keep_the_case_open(world: World, number: str) -> Non
     async with world.store.read() as session:
         assert (await cases.need(session, "m1/r1")).closed_at is None
         assert (await claims.need(session, "m1.r1.loss.1")).state == "planned"
+
+
+async def test_an_approval_that_was_taken_back_is_no_indemnity(world: World) -> None:
+    await world.order(an_order(tier=0))
+    case = (await world.judge()).case
+    await world.collect(case, found())
+    plan = (await world.assess(case, found())).indemnity
+    assert plan is not None
+    await world.deny(case, plan)
+    approved = rdv_approved(case, plan.amount, claim_ref=plan.claim_ref)
+    assert approved is not None
+    await world.post(approved, reversal(approved))
+    await world.refund(case, (await world.settle(case)).refunds)
+    await world.end(case)
 
 
 async def test_a_refund_that_did_not_leave_keeps_the_case_open(world: World) -> None:
