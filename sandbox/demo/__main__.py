@@ -99,6 +99,7 @@ async def _play(stack: Stack, samples: list[Sample], wanted: argparse.Namespace,
     summary |= {
         "history_events_median": events["median"],
         "history_events": events,
+        "crashed_commands": play.crashed,
         "faults": dict(sorted(faults.items())),
         "seconds": round(time.monotonic() - began, 1),
         "seconds_until": {stage: round(seconds, 1) for stage, seconds in times.items()},
@@ -106,6 +107,8 @@ async def _play(stack: Stack, samples: list[Sample], wanted: argparse.Namespace,
     }
     (stack.folder / "summary.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8")
     show(console, summary)
+    if summary["ui_links"] and not wanted.stay:
+        console.print("parked cases end here with everything else; `make up` keeps it all running, to look and to free")
     return 0 if summary["ok"] else 1
 
 

@@ -15,7 +15,11 @@ GRACE_S = 12.0
 
 
 class ChildFailed(RuntimeError):
-    """A child process ended, or did not answer; the text has the end of its log."""
+    """A child process ended, or did not answer; the text has the end of its log. `code`: how it ended, if it did."""
+
+    def __init__(self, text: str, code: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class Child:
@@ -50,7 +54,7 @@ class Child:
 
     def failed(self, what: str) -> ChildFailed:
         """An error that shows the end of the log."""
-        return ChildFailed(f"{self.name} {what}; the end of {self.log}:\n{self.tail()}")
+        return ChildFailed(f"{self.name} {what}; the end of {self.log}:\n{self.tail()}", self.ended)
 
     async def stop(self) -> None:
         """Ask it to end, then make it. Its group goes with it. Safe to call twice."""

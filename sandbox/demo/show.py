@@ -109,6 +109,8 @@ def _troubles(console: Console, summary: Json) -> None:
     for case, wrongs in summary["unexpected"].items():
         for wrong in wrongs:
             console.print(f"[red]unexpected[/red] {case}: {wrong}", soft_wrap=True)
+    for crash in summary["crashed_commands"]:
+        console.print(f"[yellow]crashed and asked again[/yellow] {crash}")
     for act in summary["unexpected_acts"]:
         console.print(f"[red]unexpected[/red] act {act}", soft_wrap=True)
     for name, other in summary["other_workflows_parked"].items():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from sandbox.actors import Deed
@@ -64,7 +66,7 @@ def summarise(
                 "headline": attention.get("headline", ""),
                 "send": attention.get("send", ""),
                 "ui": stack.ui_link(parked.workflow_id, parked.run_id),
-                "free": f"python -m sandbox.demo.free {sample.case}" if sample.expect.get("free") else "",
+                "free": f"{_python()} -m sandbox.demo.free {sample.case}" if sample.expect.get("free") else "",
             }
     acts = [f"{deed.case} {deed.act}: {deed.result}" for deed in deeds if not deed.fits]
     others = {
@@ -93,6 +95,12 @@ def summarise(
         "settlement": told.settlement,
         "ui_links": links,
     }
+
+
+def _python() -> str:
+    """This interpreter, as one calls it from the repository's root."""
+    here = Path(sys.executable)
+    return str(here.relative_to(Path.cwd())) if here.is_relative_to(Path.cwd()) else str(here)
 
 
 def money_by_merchant(samples: Iterable[Sample], told: Told) -> dict[str, dict[str, int]]:

@@ -205,7 +205,6 @@ def _parked() -> list[Json]:
                 "parked_disputed_finding",
                 made,
                 opened=returned(name, made),
-                actors=[confirm()],
                 courier=door("coat", "damage", severity=50, consumer="disputes"),
                 expect=parked("ruling_needed", [rule]),
             )
