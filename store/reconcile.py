@@ -1,18 +1,27 @@
 """Reconciliation: what our journal says was done outside, against what the providers' statements say was done.
 
 Invariant 2: a bijection on (provider, kind, key, amount, currency, payee).
+
+`python -m store.reconcile --json` prints our side and the trial balance of both books, for whoever compares.
 """
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import json
+import os
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.ledger import I, P, Side
+from store import ledger
+from store.engine import Store
 from store.tables import EffectRow, EntryLineRow, EntryRow
 
 PSP, INSURER, COURIER = "psp", "insurer", "courier"
@@ -120,3 +129,37 @@ def _by_key(lines: Iterable[StatementLine]) -> Mapping[tuple[str, str, str], lis
     for line in lines:
         keyed[line.provider, line.kind, line.key].append(line)
     return {key: sorted(found) for key, found in keyed.items()}
+
+
+async def our_books(url: str) -> dict[str, object]:
+    """Everything that the journal says happened outside, and the trial balance, read at one moment."""
+    store = Store(url)
+    try:
+        async with store.read() as session:
+            lines = await journal_side(session)
+            balance = await ledger.trial_balance(session)
+    finally:
+        await store.close()
+    return {"journal": [asdict(line) for line in lines], "trial_balance": balance}
+
+
+def main() -> int:
+    """Print our side. 0, or 2 without a database."""
+    parser = argparse.ArgumentParser(prog="python -m store.reconcile", description=__doc__)
+    parser.add_argument("--url", default=os.environ.get("BACKHAUL_DATABASE_URL", ""), help="or BACKHAUL_DATABASE_URL")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    given = parser.parse_args()
+    if not given.url.strip():
+        sys.stderr.write("BACKHAUL_DATABASE_URL: which database?\n")
+        return 2
+    books = asyncio.run(our_books(given.url))
+    if given.json:
+        sys.stdout.write(json.dumps(books) + "\n")
+    else:
+        for line in books["journal"] if isinstance(books["journal"], list) else ():
+            sys.stdout.write(" ".join(str(value) for value in line.values()) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -125,6 +125,7 @@ async def test_the_lock_lets_one_case_count_at_a_time(stores: tuple[Store, Store
     async def take(n: int) -> bool:
         async with stores[n % 2].transaction() as session:
             bundle = await orders.lock(session, "o1")
+            await asyncio.sleep(0.02)  # time for the others to look too, if they could
             if bundle.returned.get("l1", 0):
                 return False
             await cases.insert(session, case_row(a_case(f"r{n}")), [("l1", 1)])
@@ -151,6 +152,23 @@ async def test_refunds_never_exceed_what_was_paid(stores: tuple[Store, Store]) -
         bundle = await orders.get(session, "o1")
     assert bundle is not None
     assert (bundle.lines[0].refunded_minor, bundle.lines[0].commission_reversed_minor) == (120_000, 6_000)
+
+
+async def test_payments_are_spread_by_one_refund_at_a_time(stores: tuple[Store, Store]) -> None:
+    await import_order(stores[0], an_order(payments=("1000.00", "200.00")))
+
+    async def take(n: int) -> int:
+        async with stores[n % 2].transaction() as session:
+            parts = await refunds.take(session, "o1", yuan("700.00"))
+            await asyncio.sleep(0.02)
+            return sum(part.minor for _, part in parts)
+
+    done = await asyncio.gather(*(take(n) for n in range(6)), return_exceptions=True)
+    assert [one for one in done if isinstance(one, int)] == [70_000]
+    async with stores[0].read() as session:
+        bundle = await orders.get(session, "o1")
+    assert bundle is not None
+    assert sum(payment.refunded_minor for payment in bundle.payments) == 70_000
 
 
 async def test_what_never_left_can_be_taken_again(store: Store) -> None:
