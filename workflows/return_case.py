@@ -149,7 +149,11 @@ class ReturnCase:
             self.case.tell(what, by)
         return Ack(recorded=True, duplicate=duplicate, stage=self.case.stage.value)
 
-    @workflow.update(name=Update.FIRST_DECISION.value, description=UPDATE_DESCRIPTIONS[Update.FIRST_DECISION])
+    @workflow.update(
+        name=Update.FIRST_DECISION.value,
+        description=UPDATE_DESCRIPTIONS[Update.FIRST_DECISION],
+        unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON,  # a start that fails has no decision to wait for
+    )
     async def first_decision(self, request_hash: str) -> FirstDecision:
         await workflow.wait_condition(lambda: self.case.judgement is not None)
         judged = self.case.judged

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from backhaul.cli import app
+from backhaul.cli import main
 
-app(prog_name="backhaul")
+main()

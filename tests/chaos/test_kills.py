@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from sqlmodel import col, select
-from temporalio.testing import WorkflowEnvironment
 
 from activities.contract import CycleOutcome, CycleRequest
 from backhaul.client import Backhaul
@@ -23,6 +22,7 @@ from store.engine import Store
 from store.tables import EffectRow, EntryRow
 from tests.chaos.workers import WorkerProcess
 from tests.gateways.outside import outside
+from tests.servers.temporal import start_dev_server
 from tests.workflows.world import Case, Plan, World, damage
 
 SLOW = {"kind": "latency", "probability": 1.0, "ms": 700}
@@ -57,11 +57,11 @@ class Killable:
 
 
 @pytest.fixture
-async def killable(dev_server: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Killable]:
-    """A worker process under the demo's book, on the full server; nothing else polls there."""
+async def killable(tmp_path: Path) -> AsyncIterator[Killable]:
+    """A worker process under the demo's book, on a full server of its own: no other test's cases, no other worker."""
     store = Store(f"sqlite:///{tmp_path}/backhaul.db")
     await store.create_all()
-    async with outside(tmp_path) as parties:
+    async with start_dev_server(tmp_path) as dev_server, outside(tmp_path) as parties:
         address = dev_server.client.service_client.config.target_host
         worker = WorkerProcess(address, f"sqlite:///{tmp_path}/backhaul.db", parties, tmp_path / "worker.log")
         await worker.start()
@@ -96,7 +96,7 @@ async def test_killed_in_the_middle_of_the_advance(killable: Killable) -> None:
     case = await killable.world.open()
     await case.waits_for("pickup")
     await case.pickup(findings=[damage(30)])
-    key = await killable.kill_when_sent("payout")
+    key = await killable.kill_when_sent("advance")
     await case.until(lambda s: s.regions["indemnity"] == "paid", "the advance")
     await killable.proved_once(key, "J34")
 
@@ -117,6 +117,6 @@ async def test_killed_in_the_middle_of_the_settlement(killable: Killable) -> Non
         task_queue=QUEUE,
         result_type=CycleOutcome,
     )
-    key = await killable.kill_when_sent("payout")
+    key = await killable.kill_when_sent("settlement")
     assert (await cycle.result()).merchants == 1
     await killable.proved_once(key, "J70")
