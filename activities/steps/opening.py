@@ -11,7 +11,7 @@ from activities.steps.desk import Desk, Work, finish, whole
 from activities.steps.facts import facts_of_request
 from backhaul.case import Stage
 from backhaul.errors import Refusal
-from backhaul.facts import CaseFacts, CoverKind, Verdict
+from backhaul.facts import CaseFacts, CoverKind, Method, Party, Verdict
 from backhaul.ids import CaseId
 from backhaul.ledger import CaseRef
 from backhaul.messages import OpenReturn
@@ -26,6 +26,13 @@ from store.orders import OrderBundle
 from store.tables import CaseRow
 
 STEP = "judge_case"
+_STAGES = {
+    "authorized": (Stage.PICKUP, Party.COURIER),
+    "merchant_review": (Stage.AUTHORIZING, Party.MERCHANT),
+    "referred": (Stage.AUTHORIZING, Party.OPERATOR),
+    "declined": (Stage.CLOSING, None),
+}
+"""Where a judged case goes on, for lists, and on whom it waits there."""
 _OUTCOMES = {"auto": "authorized", "merchant": "merchant_review", "refer": "referred", "deny": "declined"}
 
 
@@ -114,6 +121,9 @@ def _units(request: OpenReturn) -> list[tuple[str, int]]:
 
 def _row(argument: JudgeCase, judgement: Judgement, key: str, at: datetime) -> CaseRow:
     case = judgement.case
+    stage, waiting_on = _STAGES[judgement.outcome]
+    if waiting_on is Party.COURIER and argument.request.method is Method.SELF_SHIP:
+        waiting_on = Party.CONSUMER
     return CaseRow(
         case_key=key,
         merchant_id=case.merchant_id,
@@ -125,7 +135,8 @@ def _row(argument: JudgeCase, judgement: Judgement, key: str, at: datetime) -> C
         request_hash=argument.request_hash,
         book_version=judgement.book.version,
         book_hash=judgement.book.hash,
-        stage=Stage.AUTHORIZING.value,
+        stage=stage.value,
+        waiting_on=waiting_on.value if waiting_on else None,
         judgement=judgement.model_dump(mode="json"),
         refundable_minor=judgement.refundable.minor,
         currency=judgement.refundable.currency,

@@ -11,8 +11,9 @@ from activities.steps.facts import collected_facts, refreshed
 from activities.steps.freight import pickup_freight, self_ship_freight
 from activities.steps.opening import STEP as JUDGED
 from activities.steps.parts import refund_parts
+from backhaul.case import Stage
 from backhaul.errors import Refusal, Rejected
-from backhaul.facts import CaseFacts, Finding, Frozen, Inspection, InspectionResult, LineFinding, Text, Verdict
+from backhaul.facts import CaseFacts, Finding, Frozen, Inspection, InspectionResult, LineFinding, Party, Text, Verdict
 from backhaul.ledger import lightning_granted
 from backhaul.messages import PickupReport
 from backhaul.money import Money
@@ -92,6 +93,7 @@ async def _record(desk: Desk, work: Work, argument: RecordPickup) -> Collected:
         scan = scan.model_copy(update={"reimburse": Money.zero(freight.share.currency)})
     await cases.record(work.session, work.key, SCAN, argument, scan, work.at)
     await cases.add_money(work.session, work.key, freight=freight.share.minor)
+    await cases.set_stage(work.session, work.key, Stage.TRANSIT.value, work.at, waiting_on=Party.COURIER.value)
     return Collected(
         lightning=granted is not None,
         reasons=gate.reasons,

@@ -9,8 +9,9 @@ from activities.steps.finding import AT_DOOR
 from activities.steps.loss import Liability, Loss, loss_claims, loss_of, plan_indemnity, read_ruling
 from activities.steps.parcel import SCAN, Scan, scan_facts
 from activities.steps.parts import refund_parts
+from backhaul.case import Stage
 from backhaul.errors import Rejected
-from backhaul.facts import CaseFacts, Frozen, Inspection, Liable
+from backhaul.facts import CaseFacts, Frozen, Inspection, Liable, Party
 from backhaul.money import Money
 from backhaul.policy.liability import has_finding, liability
 from store import cases
@@ -59,6 +60,7 @@ async def _settle(desk: Desk, work: Work, argument: SettleCase, step: str) -> Re
         work.verdicts.append(loss.verdict)
     await cases.store_facts(work.session, work.key, step, facts)
     if judged.found.liable is Liable.UNDETERMINED:
+        await _show(work, Stage.DISPUTE, Party.OPERATOR)
         return Remedy(
             liable=Liable.UNDETERMINED,
             loss=loss.total,
@@ -90,6 +92,7 @@ async def _carry_out(
     recovery = await recovery_of(work, scan, amounts)
     await cases.record(work.session, work.key, SETTLED, argument, amounts, work.at)
     await cases.add_money(work.session, work.key, withheld=amounts.result.withhold.minor)
+    await _show(work, *((Stage.REFUNDING, Party.PSP) if parts else (Stage.CLOSING, Party.PLATFORM)))
     return Remedy(
         liable=judged.found.liable,
         loss=loss.total,
@@ -100,6 +103,10 @@ async def _carry_out(
         reasons=(*judged.reasons, *amounts.notes),
         verdicts=tuple(work.verdicts),
     )
+
+
+async def _show(work: Work, stage: Stage, waiting_on: Party) -> None:
+    await cases.set_stage(work.session, work.key, stage.value, work.at, waiting_on=waiting_on.value)
 
 
 # ---- who is liable ---------------------------------------------------------------------------------------------

@@ -125,3 +125,25 @@ async def test_a_cut_pages_and_nets(world: World) -> None:
     assert await world.run(steps.form_batch, FormBatch(merchant_id="m1", cut="c1")) == formed
     assert (await world.balances())["P2000"] == 0
     assert await refused(world.run(steps.page_merchants, PageMerchants(cut="c2"))) == "not_found"
+
+
+async def test_lists_show_where_a_case_is(world: World) -> None:
+    """The read model moves with the steps' own transactions."""
+    await world.order(an_order(tier=0))
+    shown = []
+
+    async def look() -> None:
+        async with world.store.read() as session:
+            row = await cases.need(session, "m1/r1")
+        shown.append((row.stage, row.waiting_on))
+
+    case = (await world.judge()).case
+    await look()
+    await world.collect(case)
+    await look()
+    remedy = await world.settle(case)
+    await look()
+    await world.refund(case, remedy.refunds)
+    await world.end(case)
+    await look()
+    assert shown == [("pickup", "courier"), ("transit", "courier"), ("refunding", "psp"), ("closed", None)]
