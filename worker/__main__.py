@@ -12,11 +12,16 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import select
 from temporalio.client import Client
 
-from backhaul.policy.library import load_library
+from backhaul.errors import Rejected
+from backhaul.policy.library import Library, load_library
 from gateways.registry import Gateways, build
 from store.engine import Store
+from store.tables.cases import CaseRow
+from worker.converter import safe_text
 from worker.health import database_answers, serve_health, temporal_answers
 from worker.log import configure
 from worker.metrics import CountingInterceptor, runtime_of
@@ -55,9 +60,31 @@ async def open_gateways(settings: Settings) -> AsyncIterator[Gateways]:
         await gateways.aclose()
 
 
-def workers_of(client: Client, store: Store, gateways: Gateways, settings: Settings) -> Workers:
+async def assert_schema(store: Store) -> None:
+    """Can the product's tables be read? Raises Misconfigured with what the database said."""
+    try:
+        async with store.read() as session:
+            await session.exec(select(CaseRow.case_key).limit(1))
+    except DBAPIError as error:
+        said = safe_text(error.orig or error)
+        raise Misconfigured(f"BACKHAUL_DATABASE_URL: {said} (python -m store.migrate makes the tables)") from None
+
+
+def library_of(settings: Settings) -> Library:
+    """The policy books. Raises Misconfigured where one cannot be read, or the one for new cases is none of them."""
+    try:
+        library = load_library(settings.policy_books)
+        if settings.policy_book is not None:
+            library.by_version(settings.policy_book)
+    except (ValueError, OSError) as error:
+        raise Misconfigured(f"BACKHAUL_POLICY_BOOKS: {safe_text(error)}") from None
+    except Rejected as error:
+        raise Misconfigured(f"BACKHAUL_POLICY_BOOK: {error.message}") from None
+    return library
+
+
+def workers_of(client: Client, store: Store, gateways: Gateways, library: Library, settings: Settings) -> Workers:
     """The workers of these settings."""
-    library = load_library(settings.policy_books)
     limits = Limits(
         queues=settings.queues,
         payments_per_second=settings.payments_per_second,
@@ -76,11 +103,12 @@ async def main() -> int:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings))
         gateways = await stack.enter_async_context(open_gateways(settings))
+        library = library_of(settings)
+        await assert_schema(store)
         runtime = runtime_of(settings.metrics_address)
         client = await connect_with(settings, runtime)
         await assert_attributes(client)
-        await database_answers(store)
-        workers = workers_of(client, store, gateways, settings)
+        workers = workers_of(client, store, gateways, library, settings)
         checks = {
             "polling": lambda: _answer(workers.polling),
             "database": lambda: database_answers(store),

@@ -7,6 +7,7 @@ authenticates people.
 
 from __future__ import annotations
 
+import structlog
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
@@ -16,8 +17,10 @@ from temporalio.api.common.v1 import Payloads
 
 from worker.codec import EncryptionCodec, unmarked
 from worker.log import configure
-from worker.process import Misconfigured, codec_of, read_settings, run_main
+from worker.process import codec_of, read_settings, run_main
 from worker.settings import BaseWorkerSettings
+
+log = structlog.get_logger(__name__)
 
 MAX_BODY = 16_000_000
 """Bytes: a page of a history is about 4 MB."""
@@ -34,8 +37,8 @@ class CodecSettings(BaseWorkerSettings):
     )
 
 
-def create_app(codec: EncryptionCodec, origins: list[str]) -> FastAPI:
-    """The codec server as an ASGI app."""
+def create_app(codec: EncryptionCodec | None, origins: list[str]) -> FastAPI:
+    """The codec server as an ASGI app. Without a codec payloads pass unchanged, as they do everywhere then."""
     app = FastAPI(title="Backhaul codec server", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(
         CORSMiddleware,
@@ -52,13 +55,15 @@ def create_app(codec: EncryptionCodec, origins: list[str]) -> FastAPI:
     @app.post("/encode")
     async def encode(request: Request) -> Response:
         payloads = await _read(request)
-        return _answer(Payloads(payloads=await codec.encode(payloads.payloads)))
+        return _answer(payloads if codec is None else Payloads(payloads=await codec.encode(payloads.payloads)))
 
     @app.post("/decode")
     async def decode(request: Request) -> Response:
         payloads = await _read(request)
         # What cannot be decrypted is shown as it is; the mark is between the codec and the converter of a worker.
-        return _answer(Payloads(payloads=unmarked(await codec.decode(payloads.payloads))))
+        return _answer(
+            payloads if codec is None else Payloads(payloads=unmarked(await codec.decode(payloads.payloads)))
+        )
 
     return app
 
@@ -86,7 +91,7 @@ async def main() -> int:
     configure(settings.log_format, settings.log_level)
     codec = codec_of(settings)
     if codec is None:
-        raise Misconfigured("BACKHAUL_CODEC_KEYS: without keys there is nothing to serve")
+        log.warning("BACKHAUL_CODEC_KEYS is not set: payloads pass unchanged")
     origins = [origin.strip() for origin in settings.codec_origins.split(",") if origin.strip()]
     config = uvicorn.Config(
         create_app(codec, origins),

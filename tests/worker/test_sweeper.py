@@ -1,0 +1,127 @@
+"""The sweeper finds what cannot speak for itself, and carries a terminated case on without paying twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import select
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from backhaul.messages import ConfirmReceipt
+from store import cases
+from store.tables import EntryRow
+from tests.servers.temporal import start_dev_server
+from tests.workflows.world import Plan, World, world
+from worker.converter import data_converter
+from worker.sweeper import CLOSED_AS, FAILED, MEANINGS, MISSING, TASK_FAILING, TERMINATED, Finding, sweep_once
+
+NOW = timedelta(seconds=-60)
+"""Cases touched just now count as well."""
+REPORT_AT_ONCE = (
+    "--dynamic-config-value",
+    "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=1",
+)
+
+
+@pytest.fixture
+async def product(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A product of one's own: a sweep looks at all of it."""
+    folder = tmp_path_factory.mktemp("sweeper")
+    async with (
+        start_dev_server(folder, data_converter=data_converter(), extra_args=REPORT_AT_ONCE) as environment,
+        world(environment, folder) as running,
+    ):
+        yield running
+
+
+async def sweep(product: World, *, restart: bool = True) -> list[Finding]:
+    return await sweep_once(product.env.client, product.store, restart=restart, settling=NOW)
+
+
+async def test_nothing_wrong_nothing_found(product: World) -> None:
+    await product.open(Plan())
+    assert await sweep(product) == []
+
+
+async def test_a_terminated_case_is_carried_on_and_pays_once(product: World) -> None:
+    case = await product.open(Plan())
+    await case.pickup()
+    await case.until(lambda status: status.money.refunded.minor > 0, "the lightning refund")
+    run_id = (await case.handle.describe()).run_id
+    await case.handle.terminate("an operator's slip")
+
+    assert await sweep(product, restart=False) == [Finding(TERMINATED, case.handle.id, run_id)]
+    assert await sweep(product) == [Finding(TERMINATED, case.handle.id, run_id, carried_on=True)]
+    assert await sweep(product) == []
+
+    assert (await case.handle.describe()).run_id != run_id
+    await case.pickup()  # the courier's log says the same again
+    await case.until(lambda status: status.money.refunded.minor > 0, "what was paid before")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    assert (await case.handle.result()).outcome == "refunded"
+    async with product.store.read() as session:
+        paid = (await session.exec(select(EntryRow).where(EntryRow.template == "J21"))).all()
+    assert len(paid) == 1
+    assert await sweep(product) == []
+
+
+async def test_a_case_that_is_gone_is_reported(product: World) -> None:
+    case = await product.open(Plan())
+    async with product.store.transaction() as session:
+        row = await cases.need(session, f"{case.request.merchant_id}/{case.request.rma_id}")
+        row.workflow_id = "return:nobody:nothing"
+        session.add(row)
+    assert await sweep(product) == [Finding(MISSING, "return:nobody:nothing")]
+
+
+@workflow.defn(name="ReturnCase")
+class Failed:
+    """A case that a bug ended."""
+
+    @workflow.run
+    async def run(self, request: Any) -> None:
+        raise ApplicationError("a bug", non_retryable=True)
+
+
+@workflow.defn(name="Recovery")
+class Buggy:
+    """A workflow whose task fails again and again."""
+
+    @workflow.run
+    async def run(self) -> None:
+        raise RuntimeError("a bug")
+
+
+async def test_a_failing_task_is_reported(product: World) -> None:
+    client = await product.env.connect_client(data_converter=data_converter())
+    queue = "bugs"
+    async with Worker(client, task_queue=queue, workflows=[Buggy], workflow_runner=UnsandboxedWorkflowRunner()):
+        handle = await client.start_workflow("Recovery", id="recovery:buggy", task_queue=queue)
+        async with asyncio.timeout(90):
+            while not (found := await sweep(product)):
+                await asyncio.sleep(0.5)
+    assert [(each.code, each.workflow_id) for each in found] == [(TASK_FAILING, handle.id)]
+
+
+async def test_a_failed_case_is_reported_and_left(product: World) -> None:
+    case = await product.open(Plan())
+    await case.handle.terminate("to put a failed run in its place")
+    queue = "bugs"
+    client = await product.env.connect_client(data_converter=data_converter())
+    async with Worker(client, task_queue=queue, workflows=[Failed], workflow_runner=UnsandboxedWorkflowRunner()):
+        again = await client.start_workflow("ReturnCase", None, id=case.handle.id, task_queue=queue)
+        with pytest.raises(Exception, match="failed"):
+            await again.result()
+    assert [(each.code, each.carried_on) for each in await sweep(product)] == [(FAILED, False)]
+
+
+def test_every_finding_has_a_meaning() -> None:
+    assert set(CLOSED_AS.values()) | {MISSING, TASK_FAILING} == set(MEANINGS)
