@@ -296,7 +296,7 @@ class RetryStep(Frozen):
 
 
 class SkipStep(Frozen):
-    """Go on without the parked step. A money step needs `provider_proof` (checked in the provider's books) or an approval."""
+    """Go on without the parked step. A money step needs `provider_proof` (checked in its books) or an approval."""
 
     step: Annotated[str, Field(max_length=300)] | None = None
     provider_proof: bool = False

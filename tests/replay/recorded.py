@@ -89,10 +89,17 @@ async def record(name: str, handle: WorkflowHandle[Any, Any]) -> None:
     """Keep the history and its fingerprint; `make histories`."""
     history = await handle.fetch_history()
     commands = await commands_of(history)
-    plain = json.loads(history.to_json())
+    plain = _without_traces(json.loads(history.to_json()))
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{name}.json").write_text(json.dumps({"id": history.workflow_id, "history": plain}, indent=1) + "\n")
     (FOLDER / f"{name}.commands.json").write_text(json.dumps([c[:3] for c in commands], indent=1) + "\n")
+
+
+def _without_traces(plain: Any) -> Any:
+    """Failures without their stack traces: those name files of the machine that recorded them."""
+    if isinstance(plain, dict):
+        return {key: _without_traces(value) for key, value in plain.items() if key != "stackTrace"}
+    return [_without_traces(value) for value in plain] if isinstance(plain, list) else plain
 
 
 def recorded() -> list[str]:
