@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -117,16 +116,15 @@ async def main() -> int:
         await stack.enter_async_context(serve_health(settings.health_address, checks))
         polling = asyncio.create_task(workers.run())
         log.info("polling", queues=list(workers.queues), namespace=client.namespace)
-        beside: list[asyncio.Task[Any]] = [asyncio.create_task(stopped.wait())]
-        if settings.sweep_every_s > 0:
-            beside.append(asyncio.create_task(sweep_forever(client, store, settings, runtime)))
-        await asyncio.wait([polling, *beside], return_when=asyncio.FIRST_COMPLETED)
-        for task in beside:
+        stopping = asyncio.create_task(stopped.wait())
+        sweeping = asyncio.create_task(sweep_forever(client, store, settings, runtime))
+        await asyncio.wait([polling, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopping, sweeping):
             task.cancel()
         log.info("draining", seconds=settings.drain_s)
         await workers.shutdown()
         await polling
-        await asyncio.gather(*beside, return_exceptions=True)
+        await asyncio.gather(stopping, sweeping, return_exceptions=True)
     log.info("stopped")
     return 0
 

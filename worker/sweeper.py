@@ -163,10 +163,12 @@ async def _failing(client: Client) -> list[Finding]:
 
 async def sweep_forever(client: Client, store: Store, settings: Settings, runtime: Runtime | None = None) -> None:
     """Sweep, log what was found, wait, until cancelled. Trouble is logged and tried again at the next turn."""
+    if settings.sweep_every_s <= 0:
+        return
     meter = (runtime or Runtime.default()).metric_meter
     counter = meter.create_counter("backhaul_findings", "What the sweeper found, by code")
     while True:
-        await asyncio.sleep(settings.sweep_every_s or 60.0)
+        await asyncio.sleep(settings.sweep_every_s)
         try:
             found = await sweep_once(client, store, restart=settings.sweep_restart)
         except Exception:
@@ -195,6 +197,8 @@ async def main() -> int:
             for finding in found:
                 sys.stdout.write(json.dumps(asdict(finding)) + "\n")
             return 1 if found else 0
+        if settings.sweep_every_s <= 0:
+            raise Misconfigured("BACKHAUL_SWEEP_EVERY_S is 0: never; --once looks once")
         stopped = asyncio.create_task(stop_on_signals().wait())
         sweeping = asyncio.create_task(sweep_forever(client, store, settings))
         await asyncio.wait([stopped, sweeping], return_when=asyncio.FIRST_COMPLETED)
