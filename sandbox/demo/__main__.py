@@ -108,7 +108,9 @@ async def _play(stack: Stack, samples: list[Sample], wanted: argparse.Namespace,
     (stack.folder / "summary.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8")
     show(console, summary)
     if summary["ui_links"] and not wanted.stay:
-        console.print("parked cases end here with everything else; `make up` keeps it all running, to look and to free")
+        console.print(
+            "parked cases end here with all else; `make up` keeps it running, to look and to free", soft_wrap=True
+        )
     return 0 if summary["ok"] else 1
 
 
