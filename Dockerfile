@@ -9,7 +9,7 @@ RUN uv venv /opt/backhaul \
     && uv pip install --no-cache --python /opt/backhaul/bin/python --group server --require-hashes -c requirements.lock
 
 FROM python:3.12-slim
-ENV PATH=/opt/backhaul/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/app
+ENV PATH=/opt/backhaul/bin:$PATH PYTHONUNBUFFERED=1 PYTHONPATH=/app
 RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin backhaul
 COPY --from=build /opt/backhaul /opt/backhaul
 WORKDIR /app

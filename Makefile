@@ -5,6 +5,8 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
 RUN := .venv/bin/
+# Compiled modules are kept: the workflow sandbox imports some of ours for every workflow.
+export PYTHONDONTWRITEBYTECODE :=
 BACKHAUL_PYTHON ?=
 export BACKHAUL_PYTHON
 

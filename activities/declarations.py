@@ -95,9 +95,7 @@ end_case = _step("end_case", c.EndCase, c.Receipt, lambda a: f"close as {a.outco
 find_ruling = _step("find_ruling", c.FindRuling, c.Found, lambda a: f"read ruling {a.ruling_id}")
 find_approval = _step("find_approval", c.FindApproval, c.Found, lambda a: f"read approval {a.approval_id}")
 
-book_pickup = _effect(
-    "book_pickup", QUEUE_COURIERS, c.BookPickup, c.Booked, lambda a: f"visit {a.n} by {a.courier}"
-)
+book_pickup = _effect("book_pickup", QUEUE_COURIERS, c.BookPickup, c.Booked, lambda a: f"visit {a.n} by {a.courier}")
 leave_pickup = _effect(
     "leave_pickup", QUEUE_COURIERS, c.LeavePickup, c.Left, lambda a: f"take the case off pickup {a.pickup_id}"
 )
@@ -129,14 +127,20 @@ demand_recovery = _effect(
     "demand_recovery", QUEUE_COURIERS, c.DemandRecovery, c.Receipt, lambda a: f"demand {a.plan.amount} from the carrier"
 )
 check_demand = _effect(
-    "check_demand", QUEUE_COURIERS, c.CheckDemand, c.DemandState, lambda a: f"has the carrier answered {a.plan.claim_ref}?"
+    "check_demand",
+    QUEUE_COURIERS,
+    c.CheckDemand,
+    c.DemandState,
+    lambda a: f"has the carrier answered {a.plan.claim_ref}?",
 )
 remit_recovery = _effect(
     "remit_recovery", QUEUE, c.RemitRecovery, c.Receipt, lambda a: f"remit {a.amount} to the insurer"
 )
 
 open_cut = _step("open_cut", c.OpenCut, c.Cut, lambda a: f"cut {a.cut}")
-page_merchants = _step("page_merchants", c.PageMerchants, c.MerchantPage, lambda a: f"merchants after {a.after or 'none'}")
+page_merchants = _step(
+    "page_merchants", c.PageMerchants, c.MerchantPage, lambda a: f"merchants after {a.after or 'none'}"
+)
 form_batch = _step("form_batch", c.FormBatch, c.Batches, lambda a: f"net the open legs of {a.merchant_id}")
 pay_batch = _effect(
     "pay_batch", QUEUE_PAYMENTS, c.PayBatch, c.Receipt, lambda a: f"pay {a.batch.net} to {a.batch.merchant_id}"

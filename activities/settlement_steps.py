@@ -11,7 +11,7 @@ from temporalio import activity
 from activities import declarations as declared
 from activities.contract import Batch, Batches, Cut, FormBatch, MerchantPage, OpenCut, PageMerchants
 from activities.errors import step
-from activities.steps.desk import utc_now, whole
+from activities.steps.desk import utc_now
 from backhaul.money import Money
 from store import settlement
 from store.engine import Store
@@ -39,7 +39,7 @@ class SettlementSteps:
             merchants = await settlement.count_merchants(session, row)
             return Cut(cut=row.cut, sequence=row.sequence, merchants=merchants)
 
-        return await whole(self._store.run(transaction))
+        return await self._store.run(transaction)
 
     @activity.defn(name=declared.page_merchants.name)
     @step
@@ -66,7 +66,7 @@ class SettlementSteps:
             rows = await settlement.form_batches(session, argument.merchant_id, argument.cut, self._clock())
             return Batches(batches=tuple(_batch(row) for row in rows))
 
-        return await whole(self._store.run(transaction))
+        return await self._store.run(transaction)
 
 
 def _batch(row: BatchRow) -> Batch:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import wraps
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, event, make_url
@@ -30,9 +31,53 @@ DRIVERS = {
 BUSY_TIMEOUT_MS = 5_000
 """How long SQLite waits for another process's write; another task of this process waits in line instead."""
 TRIES = 3
+VARIABLE = "BACKHAUL_DATABASE_URL"
+"""Where commands find the database, unless told by --url."""
 _WRITES = "backhaul_writes"
 _RETRYABLE = {"40001", "40P01", "55P03", "57014"}
 """PostgreSQL: serialization failure, deadlock, lock not available, statement timeout."""
+
+
+class WholeSession(AsyncSession):
+    """A session of which no statement is cut off: a cancellation waits for the one under way, then takes effect.
+
+    Activities are cancelled (timeouts, shutdown). A statement cut off in flight leaves the connection to be thrown
+    away, and on SQLite that one goes on holding the write lock: every later write would wait for ever."""
+
+
+def whole(method: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+    """The method, done to its end before a cancellation takes effect."""
+
+    @wraps(method)
+    async def to_its_end(*args: Any, **kwargs: Any) -> T:
+        task = asyncio.ensure_future(method(*args, **kwargs))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            while not task.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # seen: the cancellation is what the caller hears of
+            raise
+
+    return to_its_end
+
+
+for _name in (
+    "exec",
+    "execute",
+    "scalar",
+    "scalars",
+    "get",
+    "refresh",
+    "merge",
+    "flush",
+    "commit",
+    "rollback",
+    "close",
+):
+    setattr(WholeSession, _name, whole(getattr(AsyncSession, _name)))
 
 
 class Store:
@@ -68,7 +113,17 @@ class Store:
             yield session
 
     async def run(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
-        """One transaction, run again a few times where two met: on a deadlock, or on the same new unique key."""
+        """One transaction, run again a few times where two met: on a deadlock, or on the same new unique key.
+
+        It runs to its end even where the caller is cancelled meanwhile, as an activity that takes too long is: a
+        driver that is cancelled within a statement would keep SQLite's write lock for ever. Whoever repeats the call
+        finds what this one wrote."""
+        task = asyncio.create_task(self._run(work))
+        # Nobody may be left to look at its error; the repeat will meet it again.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
+
+    async def _run(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
         for left in reversed(range(TRIES)):
             try:
                 async with self.transaction() as session:
@@ -115,14 +170,14 @@ def is_duplicate(error: BaseException) -> bool:
 
 @asynccontextmanager
 async def _session(engine: AsyncEngine, *, commit: bool = True) -> AsyncIterator[AsyncSession]:
-    session = AsyncSession(engine, expire_on_commit=False)
+    session = WholeSession(engine, expire_on_commit=False)
     try:
         try:
             yield session
             if commit:
                 await session.commit()
         finally:
-            await asyncio.shield(session.close())
+            await session.close()
     except (DBAPIError, PoolTimeout) as error:
         if isinstance(error, PoolTimeout) or _is_busy(error):
             raise Transient("store_busy") from error

@@ -15,11 +15,10 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 
-from store.engine import BUSY_TIMEOUT_MS, normalise
+from store.engine import BUSY_TIMEOUT_MS, VARIABLE, normalise
 
 LOCK = 7_236_001
 """PostgreSQL advisory lock held while the schema changes: a second migration waits and then finds nothing to do."""
-VARIABLE = "BACKHAUL_DATABASE_URL"
 
 
 def migrate(url: str | URL) -> str:

@@ -22,6 +22,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from backhaul.ledger import I, P, Side
 from store import ledger
 from store.engine import Store
+from store.engine import VARIABLE, Store
+from store.ledger import trial_balance
 from store.tables import EffectRow, EntryLineRow, EntryRow
 
 PSP, INSURER, COURIER = "psp", "insurer", "courier"
@@ -158,6 +160,33 @@ def main() -> int:
     else:
         for line in books["journal"] if isinstance(books["journal"], list) else ():
             sys.stdout.write(" ".join(str(value) for value in line.values()) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+
+
+async def report(url: str) -> dict[str, Any]:
+    """Our side as plain data: `journal`, a list of statement lines, and `trial_balance` by book, account, currency."""
+    store = Store(url)
+    try:
+        async with store.read() as session:
+            journal = [asdict(line) for line in await journal_side(session)]
+            return {"journal": journal, "trial_balance": await trial_balance(session)}
+    finally:
+        await store.close()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m store.reconcile`: print our side as one JSON object."""
+    parser = argparse.ArgumentParser(prog="python -m store.reconcile", description="Print the journal's side as JSON.")
+    parser.add_argument("--url", help=f"the database; else ${VARIABLE}")
+    parser.add_argument("--json", action="store_true", help="as one JSON object (the only form there is)")
+    url = parser.parse_args(arguments).url or os.environ.get(VARIABLE, "").strip()
+    if not url:
+        parser.error(f"no database: give --url or set {VARIABLE}")
+    sys.stdout.write(json.dumps(asyncio.run(report(url))) + "\n")
     return 0
 
 

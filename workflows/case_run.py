@@ -5,6 +5,7 @@ How it waits, asks and parks is the desk's (workflows/desk.py).
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -92,6 +93,7 @@ class CaseRun(Desk):
         self.outcome: str | None = None
         self.recovery: str | None = None
         self.credit_open = False
+        self.door_indemnity: asyncio.Task[None] | None = None
         self.self_ship = request.method is Method.SELF_SHIP
         self.scan_known = False
         self.moved_at: datetime | None = None

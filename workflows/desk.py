@@ -196,9 +196,11 @@ class Desk:
             parked.due += more
         self._extended = True
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Let independent work go on beside the story; `join` waits for it before the close."""
-        self._tasks.append(asyncio.create_task(work))
+        task = asyncio.create_task(work)
+        self._tasks.append(task)
+        return task
 
     async def join(self) -> None:
         """Wait for all spawned work. Its bugs fail the workflow task, as bugs of the story do."""

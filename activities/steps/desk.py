@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -102,17 +101,7 @@ class Desk:
             await finish(now, step, argument, answer)
             return answer
 
-        return await whole(self.store.run(transaction))
-
-
-async def whole(transaction: Coroutine[Any, Any, T]) -> T:
-    """Run a transaction to its end even where the activity is cancelled meanwhile: a local activity that takes too
-    long is, and a driver that loses its caller within a statement may keep the write lock. The repeat of the step
-    then finds what this one answered."""
-    task = asyncio.create_task(transaction)
-    # Nobody may be left to look at its error; the repeat of the step will meet it again.
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return await asyncio.shield(task)
+        return await self.store.run(transaction)
 
 
 async def finish(work: Work, step: str, argument: Frozen, answer: Frozen) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from activities.contract import JudgeCase, Judgement
-from activities.steps.desk import Desk, Work, finish, whole
+from activities.steps.desk import Desk, Work, finish
 from activities.steps.facts import facts_of_request
 from backhaul.case import Stage
 from backhaul.errors import Refusal
@@ -54,7 +54,7 @@ async def judge(desk: Desk, argument: JudgeCase) -> Judgement:
                 return done
         return await _open(desk, session, bundle, key, argument)
 
-    return await whole(desk.store.run(transaction))
+    return await desk.store.run(transaction)
 
 
 async def _open(desk: Desk, session: AsyncSession, bundle: OrderBundle, key: str, argument: JudgeCase) -> Judgement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import datetime
 
 import pytest
@@ -131,6 +132,60 @@ async def test_a_locked_database_is_busy_not_broken(database_url: str, monkeypat
     await second.close()
 
 
+async def write_slowly(session: AsyncSession) -> None:
+    for _ in range(20):
+        row = update(JournalHeadRow).where(col(JournalHeadRow.id) == 7)
+        await session.exec(row.values(last=col(JournalHeadRow.last) + 1))
+
+
+async def cancel_writers(store: Store, rounds: int) -> None:
+    """Cancel writers wherever they are, then write: the lock must be free, and half a transaction never kept."""
+    chance = random.Random(7)
+    async with store.transaction() as session:
+        session.add(JournalHeadRow(id=7, last=0))
+    for _ in range(rounds):
+        writers = [asyncio.create_task(store.run(write_slowly)) for _ in range(4)]
+        await asyncio.sleep(chance.random() * 0.03)
+        for writer in writers:
+            writer.cancel()
+        await asyncio.gather(*writers, return_exceptions=True)
+        async with asyncio.timeout(20):
+            await store.run(write_slowly)
+    async with store.read() as session:
+        written = (await session.exec(select(JournalHeadRow.last).where(JournalHeadRow.id == 7))).one()
+    assert written % 20 == 0
+    assert written >= rounds * 20
+
+
+async def test_a_cancelled_transaction_lets_go(store: Store) -> None:
+    await cancel_writers(store, rounds=30)
+
+
+async def test_a_cancellation_waits_for_the_statement(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it comes twice: the statement ends first, and so does the rollback."""
+    running, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow(self: AsyncSession) -> None:
+        running.set()
+        await asyncio.sleep(0.05)
+        ended.set()
+
+    monkeypatch.setattr(engine.WholeSession, "flush", engine.whole(slow))
+
+    async def work() -> None:
+        async with store.transaction() as session:
+            await session.flush()
+
+    writer = asyncio.create_task(work())
+    await running.wait()
+    for _ in range(2):
+        writer.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await writer
+    assert ended.is_set()
+
+
 async def test_a_database_that_is_not_there_is_busy() -> None:
     store = Store("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(Transient) as busy:
@@ -146,3 +201,20 @@ async def test_sqlite_is_durable(sqlite_url: str) -> None:
         for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
             assert (await session.exec(text(f"PRAGMA {pragma}"))).scalar_one() == value  # type: ignore[call-overload]
     await store.close()
+
+
+async def test_cancelled_transactions_leave_no_lock(store: Store) -> None:
+    """Callers cancelled at any moment: the next one still gets to write."""
+
+    async def work(session: AsyncSession) -> None:
+        for _ in range(10):
+            await session.exec(text("select 1"))  # type: ignore[call-overload]
+
+    for pause in range(30):
+        callers = [asyncio.create_task(store.run(work)) for _ in range(4)]
+        await asyncio.sleep(pause / 3000)
+        for caller in callers:
+            caller.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)
+        async with asyncio.timeout(20):
+            await store.run(work)

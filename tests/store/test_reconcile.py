@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -73,6 +75,18 @@ async def test_the_journal_says_what_happened_outside(store: Store) -> None:
         )
     )
     assert compare(ours, reversed(ours)) == ()
+
+
+async def test_the_command_prints_our_side(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await import_order(store)
+    monkeypatch.setenv("BACKHAUL_DATABASE_URL", store.url.render_as_string(hide_password=False))
+    assert await asyncio.to_thread(reconcile.main, ["--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    async with store.read() as session:
+        assert [StatementLine(**line) for line in printed["journal"]] == list(await reconcile.journal_side(session))
+    assert printed["trial_balance"]["P"]["P1000"] == {"CNY": 120_000}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ async def finding(run: CaseRun, found: tuple[DoorstepFinding, ...]) -> bool:
     run.verdicts += assessed.verdicts
     run.tell(f"liable for {assessed.loss}: {assessed.liable.value}", Party.PLATFORM)
     if assessed.indemnity is not None and assessed.liable is not Liable.UNDETERMINED:
-        run.spawn(make_whole.indemnify(run, assessed.indemnity))
+        run.door_indemnity = run.spawn(make_whole.indemnify(run, assessed.indemnity))
     return True
 
 

@@ -41,7 +41,11 @@ from workflows.stages.receive import Reception
 
 
 async def make_whole(run: CaseRun, reception: Reception) -> None:
-    """Fix every amount by the rules, post it, and send the money."""
+    """Fix every amount by the rules, post it, and send the money.
+
+    What the door's indemnity came to decides what is withheld, so that it is known first."""
+    if run.door_indemnity is not None:
+        await run.door_indemnity
     remedy = await _settle(run, reception, None)
     while remedy.liable is Liable.UNDETERMINED:
         ruled = await ruling(run, "the findings contradict each other, or the objection came late")
@@ -55,7 +59,7 @@ async def make_whole(run: CaseRun, reception: Reception) -> None:
     if remedy.indemnity is not None:
         run.spawn(indemnify(run, remedy.indemnity))
     await run.join()
-    if remedy.recovery is not None:
+    if remedy.recovery is not None and run.regions[Region.INDEMNITY] != "denied":
         await _hand_over(run, remedy.recovery)
 
 
