@@ -64,19 +64,8 @@ def whole(method: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
     return to_its_end
 
 
-for _name in (
-    "exec",
-    "execute",
-    "scalar",
-    "scalars",
-    "get",
-    "refresh",
-    "merge",
-    "flush",
-    "commit",
-    "rollback",
-    "close",
-):
+_AWAITED = "exec execute scalar scalars get refresh merge delete flush commit rollback close"
+for _name in _AWAITED.split():
     setattr(WholeSession, _name, whole(getattr(AsyncSession, _name)))
 
 
@@ -93,6 +82,7 @@ class Store:
             self.engine = create_async_engine(self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
         self._writer = self.engine.execution_options(**{_WRITES: True})
         self._line: asyncio.Lock | None = asyncio.Lock() if self.dialect == "sqlite" else None
+        self._running: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -115,13 +105,17 @@ class Store:
     async def run(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
         """One transaction, run again a few times where two met: on a deadlock, or on the same new unique key.
 
-        It runs to its end even where the caller is cancelled meanwhile, as an activity that takes too long is: a
-        driver that is cancelled within a statement would keep SQLite's write lock for ever. Whoever repeats the call
-        finds what this one wrote."""
+        It runs to its end even where the caller is cancelled meanwhile, as an activity that takes too long is: on a
+        busy day a repeat that began anew each time would never get through. It finds what this one wrote."""
         task = asyncio.create_task(self._run(work))
-        # Nobody may be left to look at its error; the repeat will meet it again.
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._running.add(task)
+        task.add_done_callback(self._ran)
         return await asyncio.shield(task)
+
+    def _ran(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be left to look at it; the repeat will meet it again
 
     async def _run(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
         for left in reversed(range(TRIES)):
@@ -142,7 +136,8 @@ class Store:
             await connection.run_sync(metadata.create_all)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, after what `run` still has under way."""
+        await asyncio.gather(*self._running, return_exceptions=True)
         await self.engine.dispose()
 
 

@@ -15,15 +15,14 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.ledger import I, P, Side
 from store import ledger
-from store.engine import Store
 from store.engine import VARIABLE, Store
-from store.ledger import trial_balance
 from store.tables import EffectRow, EntryLineRow, EntryRow
 
 PSP, INSURER, COURIER = "psp", "insurer", "courier"
@@ -133,7 +132,7 @@ def _by_key(lines: Iterable[StatementLine]) -> Mapping[tuple[str, str, str], lis
     return {key: sorted(found) for key, found in keyed.items()}
 
 
-async def our_books(url: str) -> dict[str, object]:
+async def our_books(url: str) -> dict[str, Any]:
     """Everything that the journal says happened outside, and the trial balance, read at one moment."""
     store = Store(url)
     try:
@@ -145,48 +144,21 @@ async def our_books(url: str) -> dict[str, object]:
     return {"journal": [asdict(line) for line in lines], "trial_balance": balance}
 
 
-def main() -> int:
-    """Print our side. 0, or 2 without a database."""
-    parser = argparse.ArgumentParser(prog="python -m store.reconcile", description=__doc__)
-    parser.add_argument("--url", default=os.environ.get("BACKHAUL_DATABASE_URL", ""), help="or BACKHAUL_DATABASE_URL")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
-    given = parser.parse_args()
-    if not given.url.strip():
-        sys.stderr.write("BACKHAUL_DATABASE_URL: which database?\n")
-        return 2
-    books = asyncio.run(our_books(given.url))
+def main(arguments: list[str] | None = None) -> int:
+    """The command: our side, as one JSON object or as lines."""
+    parser = argparse.ArgumentParser(prog="python -m store.reconcile", description="Print what the journal says.")
+    parser.add_argument("--url", help=f"the database; else ${VARIABLE}")
+    parser.add_argument("--json", action="store_true", help="one JSON object, with the trial balance, instead of lines")
+    given = parser.parse_args(arguments)
+    url = given.url or os.environ.get(VARIABLE, "").strip()
+    if not url:
+        parser.error(f"no database: give --url or set {VARIABLE}")
+    books = asyncio.run(our_books(url))
     if given.json:
         sys.stdout.write(json.dumps(books) + "\n")
     else:
-        for line in books["journal"] if isinstance(books["journal"], list) else ():
+        for line in books["journal"]:
             sys.stdout.write(" ".join(str(value) for value in line.values()) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
-
-
-async def report(url: str) -> dict[str, Any]:
-    """Our side as plain data: `journal`, a list of statement lines, and `trial_balance` by book, account, currency."""
-    store = Store(url)
-    try:
-        async with store.read() as session:
-            journal = [asdict(line) for line in await journal_side(session)]
-            return {"journal": journal, "trial_balance": await trial_balance(session)}
-    finally:
-        await store.close()
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """`python -m store.reconcile`: print our side as one JSON object."""
-    parser = argparse.ArgumentParser(prog="python -m store.reconcile", description="Print the journal's side as JSON.")
-    parser.add_argument("--url", help=f"the database; else ${VARIABLE}")
-    parser.add_argument("--json", action="store_true", help="as one JSON object (the only form there is)")
-    url = parser.parse_args(arguments).url or os.environ.get(VARIABLE, "").strip()
-    if not url:
-        parser.error(f"no database: give --url or set {VARIABLE}")
-    sys.stdout.write(json.dumps(asyncio.run(report(url))) + "\n")
     return 0
 
 

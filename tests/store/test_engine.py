@@ -161,6 +161,53 @@ async def test_a_cancelled_transaction_lets_go(store: Store) -> None:
     await cancel_writers(store, rounds=30)
 
 
+async def test_a_run_whose_caller_is_gone_ends_before_the_store_closes(database_url: str) -> None:
+    store = Store(database_url)
+    started = asyncio.Event()
+
+    async def work(session: AsyncSession) -> None:
+        session.add(CutRow(cut="a", sequence=1, at=AT))
+        await session.flush()
+        started.set()
+        await asyncio.sleep(0.05)
+
+    caller = asyncio.create_task(store.run(work))
+    await started.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await store.close()
+    again = Store(database_url)
+    async with again.read() as session:
+        assert len((await session.exec(select(CutRow))).all()) == 1
+    await again.close()
+
+
+async def test_a_cancelled_block_lets_go(store: Store) -> None:
+    """Also a transaction that is no `run`: cancelled anywhere, it is rolled back and the next one writes."""
+    chance = random.Random(7)
+
+    async def block() -> None:
+        async with store.transaction() as session:
+            session.add(CutRow(cut="never", sequence=1, at=AT))
+            await session.flush()
+            await write_slowly(session)
+            await asyncio.sleep(60)
+
+    for n in range(20):
+        blocks = [asyncio.create_task(block()) for _ in range(3)]
+        await asyncio.sleep(chance.random() * 0.03)
+        for one in blocks:
+            one.cancel()
+        await asyncio.gather(*blocks, return_exceptions=True)
+        async with asyncio.timeout(20), store.transaction() as session:
+            session.add(CutRow(cut=f"c{n}", sequence=1, at=AT))
+    async with store.read() as session:
+        kept = (await session.exec(select(CutRow.cut))).all()
+    assert len(kept) == 20
+    assert "never" not in kept
+
+
 async def test_a_cancellation_waits_for_the_statement(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when it comes twice: the statement ends first, and so does the rollback."""
     running, ended = asyncio.Event(), asyncio.Event()
