@@ -14,10 +14,11 @@ RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin backh
 COPY --from=build /opt/backhaul /opt/backhaul
 WORKDIR /app
 COPY . .
+RUN python -m compileall -q backhaul workflows activities gateways store worker api
 USER backhaul
 EXPOSE 8000 8081 9090
 # The API's; the worker and the codec server name their own in docker-compose.yml.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=6 \
-    CMD ["python", "deploy/healthcheck.py", "http://127.0.0.1:8000/healthz"]
+    CMD ["python", "deploy/healthcheck.py", "http://127.0.0.1:8000/readyz"]
 STOPSIGNAL SIGTERM
 CMD ["python", "-m", "api"]

@@ -113,7 +113,7 @@ def main() -> int:
     parser.add_argument("--paced", type=int, default=5, help="returns counted event by event")
     parser.add_argument("--count", type=int, default=60, help="returns of one loaded round")
     parser.add_argument("--rounds", type=int, default=3, help="loaded rounds, ours and bare in turns")
-    parser.add_argument("--at-once", type=int, default=24)
+    parser.add_argument("--at-once", type=int, default=16)
     parser.add_argument("--out", type=Path, default=Path("out/bench.json"))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="backhaul-bench-") as folder:

@@ -80,7 +80,7 @@ class Ours:
 
     async def _say(self, rma: str, update: str, body: Any) -> None:
         """An update; one that comes too early under load is sent again."""
-        for _ in range(100):
+        for _ in range(300):
             try:
                 await self.backhaul.report(MERCHANT, rma, update, body)
                 return
@@ -88,7 +88,10 @@ class Ours:
                 if refusal.code != "not_delivered":
                     raise
                 await asyncio.sleep(0.1)
-        raise RuntimeError(f"{rma}: {update} is refused")
+        status = await self.backhaul.status(MERCHANT, rma)
+        raise RuntimeError(
+            f"{rma}: {update} is refused while {status.model_dump_json(include={'stage', 'waiting', 'attention', 'events'})}"
+        )
 
     def _scan(self, rma: str, number: int) -> PickupReport:
         return PickupReport(

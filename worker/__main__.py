@@ -88,6 +88,7 @@ def workers_of(client: Client, store: Store, gateways: Gateways, library: Librar
         queues=settings.queues,
         payments_per_second=settings.payments_per_second,
         max_cached_workflows=settings.max_cached_workflows,
+        workflow_tasks_at_once=settings.workflow_tasks_at_once,
         drain=timedelta(seconds=settings.drain_s),
     )
     activities = activities_of(store, gateways, library, settings.policy_book)

@@ -64,6 +64,8 @@ class Limits:
     queues: Sequence[str] = QUEUES
     payments_per_second: float = 50.0
     max_cached_workflows: int = 500
+    workflow_tasks_at_once: int = 8
+    """Few, so that a burst waits at the server and not in local activities, whose time is short (2 s)."""
     drain: timedelta = timedelta(seconds=20)
 
 
@@ -202,6 +204,7 @@ def _build(
         workflow_runner=sandbox(),
         interceptors=interceptors,
         max_cached_workflows=limits.max_cached_workflows,
+        max_concurrent_workflow_tasks=limits.workflow_tasks_at_once,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
         default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,

@@ -107,6 +107,9 @@ class Settings(BaseWorkerSettings):
     max_cached_workflows: int = Field(
         default=500, ge=0, le=20_000, description="Workflows kept in memory; each is about 0.12 MB"
     )
+    workflow_tasks_at_once: int = Field(
+        default=8, ge=2, le=200, description="Workflow tasks worked on at a time; what is more waits at the server"
+    )
     drain_s: float = Field(default=20.0, ge=0, description="Seconds that activities have to end after SIGTERM")
 
     health_address: Address = Field(
