@@ -380,6 +380,7 @@ class Cut(Frozen):
     cut: str
     sequence: int
     merchants: int
+    patience: Patience = Patience()
 
 
 class PageMerchants(Frozen):
@@ -431,7 +432,6 @@ class CycleRequest(Frozen):
     after: str = ""
     settled: int = 0
     page: int = Field(default=200, ge=1, le=1000)
-    patience: Patience = Patience()
 
 
 class SettlementRequest(Frozen):

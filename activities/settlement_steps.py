@@ -9,26 +9,31 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 
 from activities import declarations as declared
-from activities.contract import Batch, Batches, Cut, FormBatch, MerchantPage, OpenCut, PageMerchants
+from activities.contract import Batch, Batches, Cut, FormBatch, MerchantPage, OpenCut, PageMerchants, Patience
 from activities.errors import step
-from activities.steps.desk import utc_now
+from activities.steps.desk import Desk, utc_now
 from backhaul.money import Money
+from backhaul.policy.library import Library
+from backhaul.policy.terms import terms_of
 from store import settlement
 from store.engine import Store
 from store.tables import BatchRow
 
 
 class SettlementSteps:
-    """The steps of SettlementCycle and Settlement."""
+    """The steps of SettlementCycle and Settlement. `book` names the policy book in force; None takes the dated one."""
 
-    def __init__(self, store: Store, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, store: Store, library: Library, book: str | None = None, *, clock: Callable[[], datetime] = utc_now
+    ) -> None:
         self._store = store
+        self._desk = Desk(store, library, book, clock)
         self._clock = clock
 
     @activity.defn(name=declared.open_cut.name)
     @step
     async def open_cut(self, argument: OpenCut) -> Cut:
-        """Fix the last journal sequence of a cycle.
+        """Fix the last journal sequence of a cycle, and say how long to look for unknown payouts (the book in force).
 
         Idempotency: by cut; a repeat answers the stored sequence.
         Retries: `store_busy` is tried again.
@@ -37,7 +42,9 @@ class SettlementSteps:
         async def transaction(session: AsyncSession) -> Cut:
             row = await settlement.open_cut(session, argument.cut, argument.at)
             merchants = await settlement.count_merchants(session, row)
-            return Cut(cut=row.cut, sequence=row.sequence, merchants=merchants)
+            terms = terms_of(self._desk.book_for(argument.at))
+            patience = Patience(delays_s=terms.lookup_delays_s)
+            return Cut(cut=row.cut, sequence=row.sequence, merchants=merchants, patience=patience)
 
         return await self._store.run(transaction)
 

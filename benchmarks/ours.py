@@ -89,9 +89,8 @@ class Ours:
                     raise
                 await asyncio.sleep(0.1)
         status = await self.backhaul.status(MERCHANT, rma)
-        raise RuntimeError(
-            f"{rma}: {update} is refused while {status.model_dump_json(include={'stage', 'waiting', 'attention', 'events'})}"
-        )
+        seen = status.model_dump_json(include={"stage", "waiting", "attention", "events"})
+        raise RuntimeError(f"{rma}: {update} is refused while {seen}")
 
     def _scan(self, rma: str, number: int) -> PickupReport:
         return PickupReport(

@@ -75,7 +75,7 @@ def activities_of(store: Store, gateways: Gateways, library: Library, book: str 
         found
         for implementation in (
             CaseSteps(store, library, book),
-            SettlementSteps(store),
+            SettlementSteps(store, library, book),
             CourierActivities(store, gateways),
             PaymentActivities(store, gateways),
             InsurerActivities(store, gateways),

@@ -58,7 +58,8 @@ def headline(desk: Desk) -> str:
     if attention is not None:
         since, again = f"{attention.since:%Y-%m-%d %H:%M:%S}", f"{attention.due:%Y-%m-%d %H:%M:%S}"
         lines = (
-            f"## Parked: {attention.headline}",
+            f"## Parked: {REASONS[attention.reason].meaning}",
+            attention.headline,
             f"**Why** `{attention.reason}` at `{attention.step}`, since {since} UTC; alarm again at {again} UTC.",
             f"**Send** `{attention.send}`",
             f"**Runbook** `{attention.runbook}`",

@@ -109,7 +109,7 @@ class SettlementCycle:
         name = request.cut or workflow.info().start_time.strftime("%Y%m%dT%H%M%S")
         cut = await self.desk.step(open_cut, OpenCut(cut=name, at=workflow.now()))
         page = await self.desk.step(page_merchants, PageMerchants(cut=cut.cut, after=request.after, limit=request.page))
-        await asyncio.gather(*(self._settle(merchant, cut.cut, request.patience) for merchant in page.merchants))
+        await asyncio.gather(*(self._settle(merchant, cut.cut, cut.patience) for merchant in page.merchants))
         settled = request.settled + len(page.merchants)
         if page.next is not None:
             rest = request.model_copy(update={"cut": cut.cut, "after": page.next, "settled": settled})

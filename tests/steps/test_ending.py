@@ -7,6 +7,7 @@ import pytest
 from activities.contract import FormBatch, OpenCut, PageMerchants
 from activities.settlement_steps import SettlementSteps
 from backhaul.ledger import JournalEntry, goodwill_granted, lightning_granted, rdv_approved, rdv_reserved, reversal
+from backhaul.policy.library import load_library
 from store import cases, claims, credit, pickups
 from tests.steps.support import AT, World, a_request, an_order, found, refused, yuan
 
@@ -114,7 +115,7 @@ async def test_a_cut_pages_and_nets(world: World) -> None:
     case = (await world.judge()).case
     await world.collect(case)
     await world.settle(case)
-    steps = SettlementSteps(world.store, clock=lambda: AT)
+    steps = SettlementSteps(world.store, load_library(), clock=lambda: AT)
     cut = await world.run(steps.open_cut, OpenCut(cut="c1", at=AT))
     assert cut.merchants == 1
     assert await world.run(steps.open_cut, OpenCut(cut="c1", at=AT)) == cut

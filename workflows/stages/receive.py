@@ -32,7 +32,6 @@ async def receive(run: CaseRun) -> Reception:
         return Reception("lost")
     run.regions.to(Region.LOGISTICS, "delivered")
     run.regions.to(Region.INSPECTION, "receipt_pending")
-    run.tell("delivered to the merchant", Party.COURIER)
     return await _merchant(run, delivered.occurred_at)
 
 
