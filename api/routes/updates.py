@@ -49,6 +49,16 @@ def update_id(update: Update, payload: BaseModel, key: str | None) -> str | None
     return None if given is None else f"{update.value}:{given}"
 
 
+def check_evidence(update: Update, payload: BaseModel) -> None:
+    """A party gives evidence in its own name only. Raises Refusal(`forbidden`)."""
+    own = ROLE_OF[update].value
+    for number, item in enumerate(getattr(payload, "evidence", ())):
+        if item.by.value != own:
+            raise Refusal(
+                "forbidden", f"evidence of the {own} says it is the {item.by.value}'s", field=f"evidence.{number}.by"
+            )
+
+
 def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
     """The endpoint of one update. Its body's type is set below, as it differs from route to route."""
 
@@ -61,6 +71,7 @@ def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
         key: Key = None,
     ) -> Ack:
         merchant = caller.merchant(merchant_id)
+        check_evidence(update, payload)
         return await given.backhaul.report(merchant, rma_id, update, payload, update_id(update, payload, key))
 
     payload_type: type[BaseModel] = UPDATE_PAYLOADS[update]

@@ -72,6 +72,14 @@ class Outside:
 
     async def statement(self, party: str, key: str) -> list[StatementRow]:
         """The rows of a party's own statement under a key."""
+        return [row for row in await self.whole_statement(party) if row.key == key]
+
+    async def payouts(self, payee: str) -> list[StatementRow]:
+        """What the payment provider paid out to somebody."""
+        return [row for row in await self.whole_statement("psp") if row.kind == "payout" and row.payee == payee]
+
+    async def whole_statement(self, party: str) -> list[StatementRow]:
+        """All rows of a party's own statement."""
         of = {
             "courier": self.gateways.courier("sandbox"),
             "psp": self.gateways.payments,
@@ -83,7 +91,7 @@ class Outside:
             page = await of[party].statement(since)
             rows += page.rows
             since = page.next
-        return [row for row in rows if row.key == key]
+        return rows
 
 
 @asynccontextmanager

@@ -611,3 +611,45 @@ async def missing_and_mismatch(world: World) -> Case:
     outcome = await case.end()
     assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(20_000), cny(30_000), cny(30_000))
     return case
+
+
+@scenario
+async def refund_answer_unknown(world: World) -> Case:
+    """X18: the refund happens and its answer is lost: looked up under the same key, paid once."""
+    await world.outside.faults(
+        "psp", {"match": "POST /v1/refunds", "kind": "error_after", "probability": 1.0, "times": 1}
+    )
+    case = await world.open(Plan(tier=0))
+    await to_the_merchant(case)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    assert outcome.refunded == cny(120_000)
+    key = f"{case.request.merchant_id}:{case.request.rma_id}:refund.pay-{case.request.order_id}:1"
+    assert len(await world.outside.statement("psp", key)) == 1
+    assert templates(await case.entries())["J21"] == 120_000
+    return case
+
+
+@scenario
+async def shared_pickup(world: World) -> Case:
+    """Three returns of one order, one visit, one waybill; one leaves before the scan. The freight of what was
+    collected is shared to the fen: 2 x 900 g is 14.00, 7.00 each."""
+    plan = Plan(lines=(("L1", 1, 40_000), ("L2", 1, 30_000), ("L3", 1, 20_000)), tier=0)
+    order = await world.import_order(plan)
+    cases = [await world.open(Plan(back=((line, 1),), tier=0), order) for line in ("L1", "L2", "L3")]
+    waybills = {(await case.waits_for("pickup")).waybill for case in cases}
+    assert len(waybills) == 1
+    stays, leaves, other = cases
+    await leaves.say("withdraw", Withdraw())
+    assert (await leaves.end()).outcome == "withdrawn"
+    for case in (stays, other):
+        await case.pickup()
+        await case.waits_for("delivery")
+        await case.track("delivered")
+        await case.waits_for("receipt")
+        await case.say("confirm_receipt", ConfirmReceipt())
+    outcomes = [await case.end() for case in (stays, other)]
+    assert [outcome.refunded for outcome in outcomes] == [cny(40_000), cny(20_000)]
+    assert [outcome.freight for outcome in outcomes] == [cny(700), cny(700)]
+    assert await leaves.entries() == []
+    return stays

@@ -330,12 +330,12 @@ class World:
 
 
 @asynccontextmanager
-async def world(env: WorkflowEnvironment, folder: Path, database_url: str | None = None) -> AsyncIterator[World]:
-    """Everything, running, until the block ends."""
-    store = Store(database_url or f"sqlite:///{folder}/backhaul.db")
+async def world(env: WorkflowEnvironment, folder: Path, *, book: str | None = None) -> AsyncIterator[World]:
+    """Everything, running, until the block ends. `book`: the policy book of new cases."""
+    store = Store(f"sqlite:///{folder}/backhaul.db")
     await store.create_all()
     async with outside(folder) as parties:
-        activities = activities_of(store, parties.gateways, load_library())
+        activities = activities_of(store, parties.gateways, load_library(), book)
         async with build_workers(env.client, activities):
             yield World(env, store, parties, Backhaul(env.client))
     await store.close()
