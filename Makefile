@@ -33,7 +33,7 @@ bench: venv ## Measure how many returns this machine carries
 	@$(RUN)python -m benchmarks.lightning $(BENCH_ARGS)
 
 histories: venv ## Record the history of every path anew, for the replay tests
-	@BACKHAUL_RECORD=1 $(RUN)python -m pytest -q -n 2 tests/workflows/test_scenarios.py
+	@BACKHAUL_RECORD=1 $(RUN)python -m pytest -q -n 2 tests/workflows
 
 schema: venv ## Write the JSON schemas of the messages
 	@$(RUN)python -m backhaul.schemas --write

@@ -85,6 +85,7 @@ _TABLE: dict[Region, dict[str, str]] = {
         "abnormal": "alternate submitted unclaimed",
         "alternate": "succeeded unclaimed",
         "succeeded": "clawback_open due",
+        "unclaimed": "due",
         "clawback_open": "recovered written_off",
     },
     Region.INDEMNITY: {
@@ -95,8 +96,8 @@ _TABLE: dict[Region, dict[str, str]] = {
         "pending_authority": "approved denied",
         "approved": "paying",
         "paying": "paid approved",
-        "paid": "reopened",
-        "denied": "reopened",
+        "paid": "reopened notified",
+        "denied": "reopened notified",
         "reopened": "reserved denied",
     },
     Region.RECOVERY: {"none": "identified", "identified": "handed_over"},

@@ -95,7 +95,8 @@ class CaseRun(Desk):
         self.credit_open = False
         self.door_indemnity: asyncio.Task[None] | None = None
         self.self_ship = request.method is Method.SELF_SHIP
-        self.scan_known = False
+        self.scan_known: datetime | None = None
+        self.closed_by: str | None = None
         self.moved_at: datetime | None = None
 
     # ---- how it looks ----------------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ class CaseRun(Desk):
         """Is any money of this case between two places?"""
         refund = self.regions[Region.REFUND] in {"held", "due", "submitted", "abnormal"}
         indemnity = self.regions[Region.INDEMNITY] not in {"none", "paid", "denied"}
-        return refund or indemnity or self.credit_open
+        return refund or indemnity or self.credit_open or self.effects_under_way
 
     def situation(self) -> Situation:
         """What decides which updates are possible now (backhaul.case.refusal)."""
@@ -149,7 +150,7 @@ class CaseRun(Desk):
             self_ship=self.self_ship,
             waybill_known=self.mail.waybill is not None,
             may_decline=self.judgement.may_decline if self.judgement else True,
-            withdrawing=self.mail.withdraw is not None or self.scan_known,
+            withdrawing=self.mail.withdraw is not None or self.scan_known is not None,
             money_under_way=self.money_under_way,
             has_deadline=self.wait_now is not None or bool(self.parked),
         )

@@ -207,6 +207,11 @@ class Desk:
         while self._tasks:
             await self._tasks.pop(0)
 
+    @property
+    def effects_under_way(self) -> bool:
+        """Is any work beside the story unfinished, or a payment parked?"""
+        return any(not task.done() for task in self._tasks) or any(parked.key is not None for parked in self.parked)
+
     # ---- asking --------------------------------------------------------------------------------------------
 
     async def step(self, declared: Step[A, R], argument: A) -> R:

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from activities.contract import FindApproval, FindRuling, ProveTerminal
-from activities.declarations import Declared, find_approval, find_ruling, prove_terminal
+from activities.contract import FindApproval, FindRuling, ProveTerminal, RecordWaybill
+from activities.declarations import Declared, find_approval, find_ruling, prove_terminal, record_waybill
 from backhaul.case import refusal
 from backhaul.errors import CODES
-from backhaul.facts import Frozen, Party, digest
+from backhaul.facts import Frozen, Liable, Party, digest
 from backhaul.messages import (
     Ack,
     AnswerFinding,
@@ -46,7 +46,7 @@ from backhaul.messages import (
     TrackingReport,
     Withdraw,
 )
-from backhaul.names import UPDATE_DESCRIPTIONS, Query, Update, WorkflowType
+from backhaul.names import ROLE_OF, UPDATE_DESCRIPTIONS, Query, Role, Update, WorkflowType
 from workflows.case_run import MAX_MESSAGES, CaseRun
 from workflows.desk import CloseRequested, Parked, trouble_of
 from workflows.stages.authorize import authorize, judge
@@ -58,6 +58,11 @@ from workflows.views import status_of
 
 A = TypeVar("A", bound=Frozen)
 R = TypeVar("R", bound=Frozen)
+
+
+AUTHORIZING = frozenset({"authorize", "uphold"})
+LIABLE = frozenset(liable.value for liable in Liable) - {Liable.UNDETERMINED}
+"""What rulings on a refusal, and on liability, may say."""
 
 
 def _reject(code: str, message: str = "") -> NoReturn:
@@ -75,7 +80,7 @@ class ReturnCase:
         if not isinstance(request, OpenReturn):
             _reject("invalid_input", "the start needs an OpenReturn")
         self.case = CaseRun(request)
-        self._proof_lock = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     @workflow.run
     async def run(self, request: OpenReturn | None = None) -> CaseOutcome:
@@ -95,7 +100,8 @@ class ReturnCase:
         try:
             await self._until_settled(case)
         except CloseRequested:
-            case.tell(f"closed by an operator: {case.close_reason}", Party.OPERATOR)
+            case.closed_by, case.close_reason = case.close_reason, None
+            case.tell(f"closed by an operator: {case.closed_by}", Party.OPERATOR)
         outcome = await close(case)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return outcome
@@ -140,7 +146,7 @@ class ReturnCase:
         code = refusal(update, self.case.situation())
         if code is not None:
             _reject(code)
-        if self.case.messages >= MAX_MESSAGES:
+        if self.case.messages >= MAX_MESSAGES and ROLE_OF[update] is not Role.OPERATOR:
             _reject("too_many_messages")
 
     def _took(self, what: str, by: Party, *, duplicate: bool = False) -> Ack:
@@ -202,8 +208,11 @@ class ReturnCase:
         self._allow(Update.ANSWER_FINDING)
 
     @workflow.update(name=Update.PROVIDE_WAYBILL.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_WAYBILL])
-    def provide_waybill(self, said: ProvideWaybill) -> Ack:
-        self.case.mail.waybill = said
+    async def provide_waybill(self, said: ProvideWaybill) -> Ack:
+        async with self._lock:
+            self._allow(Update.PROVIDE_WAYBILL)  # another one may have come in while this one waited
+            await self._ask(record_waybill, RecordWaybill(case=self.case.judged.case, waybill=said))
+            self.case.mail.waybill = said
         return self._took(f"sent by themselves, waybill {said.waybill}", Party.CONSUMER)
 
     @provide_waybill.validator
@@ -308,7 +317,7 @@ class ReturnCase:
 
     @workflow.update(name=Update.SKIP_STEP.value, description=UPDATE_DESCRIPTIONS[Update.SKIP_STEP])
     async def skip_step(self, said: SkipStep) -> Ack:
-        async with self._proof_lock:
+        async with self._lock:
             parked = self._parked_effect(said.step)
             if parked.key is not None:
                 request = ProveTerminal(case=self.case.judged.case, key=parked.key, approval_id=said.approval_id)
@@ -337,6 +346,9 @@ class ReturnCase:
     @workflow.update(name=Update.APPLY_RULING.value, description=UPDATE_DESCRIPTIONS[Update.APPLY_RULING])
     async def apply_ruling(self, said: ApplyRuling) -> Ack:
         found = await self._ask(find_ruling, FindRuling(case=self.case.judged.case, ruling_id=said.ruling_id))
+        reasons = {parked.reason for parked in self.case.parked}
+        if found.outcome not in (AUTHORIZING if "arbitration_needed" in reasons else LIABLE):
+            _reject("ruling_mismatch", f"this case does not wait for a ruling of {found.outcome!r}")
         self.case.mail.ruling = found
         return self._took(f"ruling {said.ruling_id}", Party.OPERATOR)
 

@@ -653,3 +653,47 @@ async def shared_pickup(world: World) -> Case:
     assert [outcome.freight for outcome in outcomes] == [cny(700), cny(700)]
     assert await leaves.entries() == []
     return stays
+
+
+@scenario
+async def given_up_courier_had_the_goods(world: World) -> Case:
+    """Three silent visits hand the parcel to the consumer; then the courier's scan turns up: the fact counts."""
+    case = await world.open(Plan(tier=0))
+    last = None
+    for _ in range(3):
+        status = await case.until(
+            lambda s, last=last: s.waiting is not None and s.waiting.code == "pickup" and s.waybill != last, "a visit"
+        )
+        assert status.waiting is not None
+        last = status.waybill
+        await world.env.sleep(status.waiting.due - await case.now() + timedelta(minutes=1))
+    await case.waits_for("waybill")
+    await case.pickup()
+    await case.waits_for("delivery")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    assert (await case.end()).outcome == "refunded"
+    return case
+
+
+@scenario
+async def closed_by_an_operator(world: World) -> Case:
+    """A ruling of the wrong kind is refused; an operator closes a parked case once nothing is under way."""
+    case = await world.open(Plan(auto=False, reason=Reason.QUALITY))
+    await case.waits_for("merchant_review")
+    await case.say("decline", Decline(reason="used"))
+    await case.waits_for("escalation")
+    await case.say("escalate", Escalate())
+    await case.parks("arbitration_needed")
+    wrong = await world.rule(case, "liability", "carrier")
+    await refused(case, "apply_ruling", ApplyRuling(ruling_id=wrong), "ruling_mismatch")
+    await case.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "authorization", "authorize")))
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(30, says="disputes")])
+    await case.parks("ruling_needed")
+    await case.until(lambda s: any("freight" in event.what for event in s.events), "the freight")
+    await case.say("close_case", CloseCase(reason="the merchant settled it by phone"))
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.refunded) == ("closed_by_operator", cny(0))
+    return case

@@ -14,7 +14,7 @@ from workflows.views import status_of
 
 def outcome_of(run: CaseRun) -> str:
     """One word for how the case ended."""
-    if run.close_reason:
+    if run.closed_by:
         return "closed_by_operator"
     authorization = run.regions[Region.AUTHORIZATION]
     if authorization != "authorized":
@@ -33,7 +33,7 @@ async def close(run: CaseRun) -> CaseOutcome:
     else:
         run.regions.to(Region.LOGISTICS, "not_required")
     left = run.regions.open_at_close()
-    while left and not run.close_reason:
+    while left and not run.closed_by:
         await run.park("invariant_broken", f"open at close: {', '.join(left)}", step="close")
         left = run.regions.open_at_close()
     run.outcome = outcome_of(run)

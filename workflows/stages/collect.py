@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from temporalio import workflow
 
-from activities.contract import Booked, BookPickup, LeavePickup, Proof, RecordPickup, RecordWaybill
-from activities.declarations import book_pickup, leave_pickup, record_pickup, record_waybill
+from activities.contract import Booked, BookPickup, LeavePickup, Proof, RecordPickup
+from activities.declarations import book_pickup, leave_pickup, record_pickup
 from backhaul.case import Region
 from backhaul.facts import Finding, Party
 from backhaul.messages import DoorstepFinding, PickupOutcome, PickupReport
@@ -125,6 +125,8 @@ async def _visit(run: CaseRun, booked: Booked) -> PickupReport | None:
         elif mail.trackings:
             first = min(mail.trackings, key=lambda tracking: tracking.occurred_at)
             return _implied_scan(run, booked.waybill, f"{first.event_id}.scan", first.occurred_at)
+        elif not told and run.scan_known is not None:
+            return _implied_scan(run, booked.waybill, f"{booked.waybill}.scan", run.scan_known)
         elif not told:
             return PickupReport(
                 event_id=f"{booked.waybill}.silent",
@@ -166,7 +168,7 @@ async def _void(run: CaseRun, booked: Booked) -> bool:
     )
     if isinstance(left, Proof) or left.voided:
         return True
-    run.mail.withdraw, run.scan_known = None, True
+    run.mail.withdraw, run.scan_known = None, left.collected_at or asked or workflow.now()
     run.tell(f"not withdrawn: scanned at {left.collected_at}, cancelled at {asked}", Party.COURIER)
     return False
 
@@ -207,21 +209,33 @@ async def _self_ship(run: CaseRun) -> Collection:
     mail, terms = run.mail, run.judged.terms
     if run.regions[Region.LOGISTICS] != "unbooked":
         run.regions.to(Region.LOGISTICS, "unbooked")
-    run.self_ship, run.pickup_id = True, None
+    run.self_ship = True
     due = workflow.now() + timedelta(seconds=terms.self_ship_s)
-    given = await run.wait(Party.CONSUMER, "waybill", due, lambda: bool(mail.waybill or mail.withdraw))
+    given = await run.wait(
+        Party.CONSUMER, "waybill", due, lambda: bool(mail.waybill or mail.withdraw or _late_scan(run))
+    )
+    late = _late_scan(run)
+    if late is not None:
+        run.self_ship = False
+        run.regions.to(Region.LOGISTICS, "booked")
+        return await _scanned(run, late)
     if mail.withdraw is not None:
         return _withdrawn(run)
     if not given or mail.waybill is None:
         return _expired(run, "no waybill was given")
     parcel = mail.waybill
-    await run.step(record_waybill, RecordWaybill(case=run.judged.case, waybill=parcel))
-    run.waybill, run.courier = parcel.waybill, parcel.courier
+    run.waybill, run.courier, run.pickup_id = parcel.waybill, parcel.courier, None
     run.regions.to(Region.LOGISTICS, "booked")
     if not await _first_trace(run):
         return _withdrawn(run) if run.mail.withdraw else _expired(run, "the parcel was never seen")
     first = min(mail.trackings, key=lambda tracking: tracking.occurred_at)
     return await _scanned(run, _implied_scan(run, parcel.waybill, f"{first.event_id}.scan", first.occurred_at))
+
+
+def _late_scan(run: CaseRun) -> PickupReport | None:
+    """A courier who was given up had the goods after all: the fact counts."""
+    scans = [item for item in run.mail.pickups if item.outcome is PickupOutcome.PICKED_UP and _has_ours(run, item)]
+    return min(scans, key=lambda item: item.occurred_at) if scans else None
 
 
 async def _first_trace(run: CaseRun) -> bool:

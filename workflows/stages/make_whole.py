@@ -54,6 +54,7 @@ async def make_whole(run: CaseRun, reception: Reception) -> None:
     run.credit_open = False
     run.sums.withheld = remedy.withheld.minor
     if remedy.refunds:
+        await run.join()  # a refund by lightning may still be parked
         run.regions.to(Region.REFUND, "due")
         run.spawn(refund(run, remedy.refunds))
     if remedy.indemnity is not None:
