@@ -41,7 +41,7 @@ async def _recovery(case: Case) -> RecoveryOutcome:
     outcome = await case.end()
     assert outcome.recovery is not None
     handle = case.world.env.client.get_workflow_handle(outcome.recovery, result_type=RecoveryOutcome)
-    recovered = await handle.result()
+    recovered: RecoveryOutcome = await handle.result()
     if os.environ.get("BACKHAUL_RECORD"):
         await record("recovery_withheld" if outcome.withheld.minor else "recovery_carrier", handle)
     return recovered
