@@ -57,6 +57,10 @@ class Mailbox:
     ruling: Found | None = None
     approval: Found | None = None
 
+    def forget_decisions(self) -> None:
+        """Before a human is asked: a ruling or approval of an earlier question does not answer this one."""
+        self.ruling = self.approval = None
+
 
 @dataclass
 class Sums:

@@ -71,6 +71,8 @@ class Parked:
     key: str | None
     """The payment key, where the step moves money."""
     skippable: bool = True
+    deciding: bool = False
+    """An operator's skip is being proved: nobody else frees the step meanwhile."""
     command: str | None = None
     proof: Proof | None = None
     alarms: int = 0
@@ -244,13 +246,15 @@ class Desk:
         *,
         key: Callable[[A], str] | None = None,
         again: Callable[[A], A] | None = None,
+        hand_back: frozenset[str] = frozenset(),
     ) -> R | Proof:
         """Ask the world outside. When retries end the case parks; an operator's retry goes on under the same key,
         a skip returns the Proof under which it was skipped.
 
         An effect with a `key` moves money: skipping it needs the provider's proof, or an approval. `again` makes the
-        argument of a new attempt under the next key; used only where the channel itself ended the last one (X21)."""
-        return await self._ask(declared, argument, key=key, again=again)
+        argument of a new attempt under the next key; used only where the channel itself ended the last one (X21).
+        A refusal whose code is in `hand_back` does not park: it comes back as the state of a Proof."""
+        return await self._ask(declared, argument, key=key, again=again, hand_back=hand_back)
 
     async def once(self, declared: Declared[A, R], argument: A) -> R:
         """Ask as declared. Raises ActivityError, or ValidationError where the result has an unknown shape: it is read
@@ -273,6 +277,7 @@ class Desk:
         *,
         key: Callable[[A], str] | None = None,
         again: Callable[[A], A] | None = None,
+        hand_back: frozenset[str] = frozenset(),
         skippable: bool = True,
     ) -> R | Proof:
         while True:
@@ -285,6 +290,8 @@ class Desk:
             if not self.ready:
                 raise ApplicationError(trouble.message, {"code": trouble.code}, type="Transient", non_retryable=True)
             named = key(argument) if key is not None else None
+            if trouble.code in hand_back:
+                return Proof(key=named or declared.name, state=trouble.code)
             parked = await self.park(
                 trouble.code, trouble.message, step=declared.name, effect=True, key=named, skippable=skippable
             )

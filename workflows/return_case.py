@@ -321,7 +321,12 @@ class ReturnCase:
             parked = self._parked_effect(said.step)
             if parked.key is not None:
                 request = ProveTerminal(case=self.case.judged.case, key=parked.key, approval_id=said.approval_id)
-                parked.proof = await self._ask(prove_terminal, request)
+                parked.deciding = True
+                try:
+                    parked.proof = await self._ask(prove_terminal, request)
+                except ApplicationError:
+                    parked.deciding = False
+                    raise
             parked.command = "skip"
         return self._took(f"skips {parked.step}", Party.OPERATOR)
 
@@ -345,11 +350,13 @@ class ReturnCase:
 
     @workflow.update(name=Update.APPLY_RULING.value, description=UPDATE_DESCRIPTIONS[Update.APPLY_RULING])
     async def apply_ruling(self, said: ApplyRuling) -> Ack:
-        found = await self._ask(find_ruling, FindRuling(case=self.case.judged.case, ruling_id=said.ruling_id))
-        reasons = {parked.reason for parked in self.case.parked}
-        if found.outcome not in (AUTHORIZING if "arbitration_needed" in reasons else LIABLE):
-            _reject("ruling_mismatch", f"this case does not wait for a ruling of {found.outcome!r}")
-        self.case.mail.ruling = found
+        async with self._lock:
+            self._allow(Update.APPLY_RULING)  # another one may have come in while this one waited
+            found = await self._ask(find_ruling, FindRuling(case=self.case.judged.case, ruling_id=said.ruling_id))
+            reasons = {parked.reason for parked in self.case.parked}
+            if found.outcome not in (AUTHORIZING if "arbitration_needed" in reasons else LIABLE):
+                _reject("ruling_mismatch", f"this case does not wait for a ruling of {found.outcome!r}")
+            self.case.mail.ruling = found
         return self._took(f"ruling {said.ruling_id}", Party.OPERATOR)
 
     @apply_ruling.validator
@@ -385,7 +392,12 @@ class ReturnCase:
 
     def _parked_effect(self, step: str | None) -> Parked:
         for parked in self.case.parked:
-            if parked.effect and parked.command is None and step in {None, parked.step, parked.key}:
+            if (
+                parked.effect
+                and not parked.deciding
+                and parked.command is None
+                and step in {None, parked.step, parked.key}
+            ):
                 return parked
         _reject("not_parked")
 

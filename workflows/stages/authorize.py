@@ -71,6 +71,7 @@ async def _escalation(run: CaseRun) -> bool:
 
 
 async def _arbitrate(run: CaseRun, headline: str) -> bool:
+    run.mail.forget_decisions()
     await run.park(
         "arbitration_needed",
         headline,

@@ -91,6 +91,7 @@ def _close_inspection(run: CaseRun, reception: Reception) -> None:
 async def ruling(run: CaseRun, headline: str) -> str | None:
     """A human rules: wait for the ruling, visibly. None: an operator let the case go on without one."""
     run.regions.to(Region.DISPUTE, "open")
+    run.mail.forget_decisions()
     await run.park(
         "ruling_needed",
         headline,
@@ -180,8 +181,25 @@ async def indemnify(run: CaseRun, plan: IndemnityPlan) -> None:
     run.tell(f"indemnity of {plan.amount} paid out to the merchant", Party.INSURER)
 
 
+APPROVAL_TROUBLE = frozenset({"approval_required", "approval_unknown", "approval_mismatch", "approval_used"})
+
+
 async def _advance(run: CaseRun, advance: PayAdvance) -> None:
-    await run.effect(pay_advance, advance, key=lambda a: a.plan.advance_key, again=_next_advance)
+    """Pay the advance. An approval that does not fit (amount, payee, or a key that the channel ended) asks for
+    another second person, and nothing is paid meanwhile."""
+    while True:
+        done = await run.effect(
+            pay_advance,
+            advance,
+            key=lambda a: a.plan.advance_key,
+            again=_next_advance,
+            hand_back=APPROVAL_TROUBLE,
+        )
+        if not isinstance(done, Proof) or done.state not in APPROVAL_TROUBLE:
+            return
+        plan = advance.plan.model_copy(update={"advance_key": done.key})
+        approval = await _second_person(run, plan)
+        advance = advance.model_copy(update={"plan": plan, "approval_id": approval})
 
 
 async def _fund(run: CaseRun, funding: FundIndemnity) -> None:
@@ -190,7 +208,9 @@ async def _fund(run: CaseRun, funding: FundIndemnity) -> None:
 
 async def _second_person(run: CaseRun, plan: IndemnityPlan) -> str | None:
     """X17: above the authority limit nothing is paid without a second person."""
-    run.regions.to(Region.INDEMNITY, "pending_authority")
+    if run.regions[Region.INDEMNITY] == "reserved":
+        run.regions.to(Region.INDEMNITY, "pending_authority")
+    run.mail.forget_decisions()
     await run.park(
         "approval_required",
         f"{plan.amount} to {plan.payee} is above the authority limit",
