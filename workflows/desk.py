@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from activities.contract import Proof
 from activities.declarations import LOCAL, LOCAL_LIMIT, Declared, Effect, Step
@@ -229,9 +229,10 @@ class Desk:
                 summary=declared.summary(argument)[:200],
             )
             return declared.result.model_validate(raw)
-        except ActivityError as error:
-            if not self.ready and isinstance(error.cause, ApplicationError) and error.cause.non_retryable:
-                raise error.cause from None
+        except FailureError as error:  # a local activity's own failure comes bare, its timeout wrapped
+            cause = error.cause if isinstance(error, ActivityError) else error
+            if not self.ready and isinstance(cause, ApplicationError) and cause.non_retryable:
+                raise cause from None
         except ValidationError:
             pass
         result = await self._ask(declared, argument, skippable=False)

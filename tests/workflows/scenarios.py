@@ -13,6 +13,7 @@ import pytest
 
 from backhaul.errors import Refusal
 from backhaul.facts import Finding, Method, Reason
+from backhaul.ledger import CaseRef, goodwill_granted, made, reversal
 from backhaul.messages import (
     AnswerFinding,
     ApplyApproval,
@@ -32,6 +33,7 @@ from backhaul.messages import (
     SkipStep,
     Withdraw,
 )
+from store import ledger
 from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage
 
 Scenario = Callable[[World], Awaitable[Case]]
@@ -700,4 +702,27 @@ async def closed_by_an_operator(world: World) -> Case:
     await case.say("close_case", CloseCase(reason="the merchant settled it by phone"))
     outcome = await case.end()
     assert (outcome.outcome, outcome.refunded) == ("closed_by_operator", cny(0))
+    return case
+
+
+@scenario
+async def books_that_do_not_add_up_park(world: World) -> Case:
+    """A stray entry of 0.05 on the case: it is not closed over, and not failed; once reversed, it closes."""
+    case = await world.open(Plan(tier=0))
+    await to_the_merchant(case)
+    ref = CaseRef(
+        merchant_id=case.request.merchant_id,
+        order_id=case.request.order_id,
+        rma_id=case.request.rma_id,
+        consumer_ref=f"c-{case.request.order_id}",
+    )
+    stray = made(goodwill_granted(ref, cny(5)))
+    async with world.store.transaction() as session:
+        await ledger.post(session, stray, await world.now())
+    await case.say("confirm_receipt", ConfirmReceipt())
+    await case.parks("invariant_broken")
+    async with world.store.transaction() as session:
+        await ledger.post(session, [reversal(stray[0])], await world.now())
+    await case.say("retry_step", RetryStep())
+    assert (await case.end()).refunded == cny(120_000)
     return case
