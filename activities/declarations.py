@@ -30,6 +30,7 @@ NEVER_AGAIN = ["Rejected"]
 LOCAL = RetryPolicy(
     initial_interval=timedelta(milliseconds=100),
     maximum_interval=timedelta(milliseconds=500),
+    maximum_attempts=4,  # the time limit alone does not end retries: it is looked at within an attempt only
     non_retryable_error_types=NEVER_AGAIN,
 )
 STORE = RetryPolicy(

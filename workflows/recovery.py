@@ -139,6 +139,9 @@ class Recovery:
     @close_case.validator
     def _close_case_ok(self, said: CloseCase) -> None:
         self._need_parked()
+        if any(parked.key is not None for parked in self.desk.parked):
+            code = "money_under_way"  # collected and not remitted yet: never waived
+            raise ApplicationError(CODES[code], {"code": code}, type="Rejected", non_retryable=True)
 
     def _need_parked(self) -> None:
         if not self.desk.parked:

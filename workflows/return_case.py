@@ -46,6 +46,7 @@ from backhaul.messages import (
     TrackingReport,
     Withdraw,
 )
+from backhaul.money import Money
 from backhaul.names import ROLE_OF, UPDATE_DESCRIPTIONS, Query, Role, Update, WorkflowType
 from workflows.case_run import MAX_MESSAGES, CaseRun
 from workflows.desk import CloseRequested, Parked, trouble_of
@@ -102,9 +103,17 @@ class ReturnCase:
         except CloseRequested:
             case.closed_by, case.close_reason = case.close_reason, None
             case.tell(f"closed by an operator: {case.closed_by}", Party.OPERATOR)
-        outcome = await close(case)
+        outcome = await self._close(case)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return outcome
+
+    async def _close(self, case: CaseRun) -> CaseOutcome:
+        """A close that parked and was told to close again tries again: nothing is closed over broken books."""
+        while True:
+            try:
+                return await close(case)
+            except CloseRequested:
+                case.closed_by, case.close_reason = case.close_reason, None
 
     async def _until_settled(self, case: CaseRun) -> None:
         """The process itself."""
@@ -218,6 +227,8 @@ class ReturnCase:
     @provide_waybill.validator
     def _provide_waybill_ok(self, said: ProvideWaybill) -> None:
         self._allow(Update.PROVIDE_WAYBILL)
+        if said.proven_freight is not None:
+            self._same_money(said.proven_freight)
 
     @workflow.update(name=Update.PROVIDE_ACCOUNT.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_ACCOUNT])
     def provide_account(self, said: ProvideAccount) -> Ack:
@@ -276,6 +287,9 @@ class ReturnCase:
         ours = {line.line_id for line in self.case.request.lines}
         if any(item.line_id not in ours for item in said.findings):
             _reject("line_unknown")
+        for item in said.findings:
+            if item.salvage is not None:
+                self._same_money(item.salvage)
 
     @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])
     def submit_evidence(self, said: SubmitEvidence) -> Ack:
@@ -384,6 +398,11 @@ class ReturnCase:
         self._allow(Update.CLOSE_CASE)
 
     # ---- shared by the doors ---------------------------------------------------------------------------------
+
+    def _same_money(self, amount: Money) -> None:
+        """An amount that a party names is in the case's currency and not negative."""
+        if self.case.judgement is None or amount.currency != self.case.judged.refundable.currency or amount.minor < 0:
+            _reject("invalid_input", f"{amount} is negative or not in the order's currency")
 
     def _allow_once(self, update: Update, answered: object) -> None:
         self._allow(update)

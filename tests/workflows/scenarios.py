@@ -642,9 +642,11 @@ async def shared_pickup(world: World) -> Case:
     collected is shared to the fen: 2 x 900 g is 14.00, 7.00 each."""
     plan = Plan(lines=(("L1", 1, 40_000), ("L2", 1, 30_000), ("L3", 1, 20_000)), tier=0)
     order = await world.import_order(plan)
-    cases = [await world.open(Plan(back=((line, 1),), tier=0), order) for line in ("L1", "L2", "L3")]
-    waybills = {(await case.waits_for("pickup")).waybill for case in cases}
-    assert len(waybills) == 1
+    cases, waybills = [], set()
+    for line in ("L1", "L2", "L3"):
+        cases.append(await world.open(Plan(back=((line, 1),), tier=0), order))
+        waybills.add((await cases[-1].waits_for("pickup")).waybill)
+    assert len(waybills) == 1, waybills
     stays, leaves, other = cases
     await leaves.say("withdraw", Withdraw())
     assert (await leaves.end()).outcome == "withdrawn"
@@ -656,7 +658,7 @@ async def shared_pickup(world: World) -> Case:
         await case.say("confirm_receipt", ConfirmReceipt())
     outcomes = [await case.end() for case in (stays, other)]
     assert [outcome.refunded for outcome in outcomes] == [cny(40_000), cny(20_000)]
-    assert [outcome.freight for outcome in outcomes] == [cny(700), cny(700)]
+    assert [outcome.freight for outcome in outcomes] == [cny(700), cny(700)], outcomes
     assert await leaves.entries() == []
     return stays
 

@@ -34,7 +34,7 @@ async def close(run: CaseRun) -> CaseOutcome:
         run.regions.to(Region.LOGISTICS, "not_required")
     left = run.regions.open_at_close()
     while left and not run.closed_by:
-        await run.park("invariant_broken", f"open at close: {', '.join(left)}", step="close")
+        await run.park("invariant_broken", f"open at close: {', '.join(left)}", step="close", effect=True)
         left = run.regions.open_at_close()
     run.outcome = outcome_of(run)
     last_view = status_of(run).model_copy(update={"stage": Stage.CLOSED.value, "closed": True, "actions": ()})

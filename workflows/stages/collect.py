@@ -258,7 +258,7 @@ async def _scanned(run: CaseRun, report: PickupReport) -> Collection:
     )
     run.verdicts += collected.verdicts
     run.sums.freight = collected.freight_share.minor
-    found = tuple(item for item in report.findings if item.finding is not Finding.OK and _is_ours(run, item))
+    found = tuple(item for item in report.findings if item.finding is not Finding.OK and _is_ours(run, report, item))
     state = "waived" if not report.inspected else ("doorstep_flag" if found else "doorstep_pass")
     run.regions.to(Region.INSPECTION, state)
     run.tell(f"picked up, door: {state.removeprefix('doorstep_')}", Party.COURIER)
@@ -274,5 +274,6 @@ async def _scanned(run: CaseRun, report: PickupReport) -> Collection:
     return Collection.COLLECTED
 
 
-def _is_ours(run: CaseRun, item: DoorstepFinding) -> bool:
-    return any(line.line_id == item.line_id for line in run.request.lines)
+def _is_ours(run: CaseRun, report: PickupReport, item: DoorstepFinding) -> bool:
+    """A finding on goods of this case that went with the courier; what stayed at the door is not returned."""
+    return item.line_id in report.collected and any(line.line_id == item.line_id for line in run.request.lines)
