@@ -9,7 +9,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from backhaul.facts import BookRef, Frozen, Inspection, Liable, LineFinding, Method, Text, Verdict
+from backhaul.facts import BookRef, Frozen, Inspection, Liable, LineFinding, Method, Party, Text, Verdict
 from backhaul.ledger import CaseRef
 from backhaul.messages import CaseStatus, DoorstepFinding, OpenReturn, PickupReport, ProvideWaybill, TrackingReport
 from backhaul.money import Money
@@ -171,6 +171,31 @@ class EndCase(Frozen):
     at: datetime
 
 
+class Patience(Frozen):
+    """When to look again while an answer is unknown or pending, in seconds after each attempt (X18)."""
+
+    delays_s: tuple[float, ...] = (60.0, 300.0, 600.0, 1200.0, 1800.0)
+
+
+class SendNotice(Frozen):
+    """Tell a party something that a deadline of theirs starts with. Sent once under `{case}:notice.{about}:{n}`;
+    `about` is a word of backhaul.notices, `due` when their silence will act."""
+
+    case: CaseRef
+    to: Party
+    about: str
+    n: int = 1
+    due: datetime | None = None
+    patience: Patience
+
+
+class Noticed(Frozen):
+    """The notice left at `at`: deadlines that act on silence count from here."""
+
+    key: str
+    at: datetime
+
+
 class FindRuling(Frozen):
     case: CaseRef
     ruling_id: str
@@ -191,12 +216,6 @@ class Found(Frozen):
 
 
 # ---- effects: the world outside ------------------------------------------------------------------------------------
-
-
-class Patience(Frozen):
-    """When to look again while an answer is unknown or pending, in seconds after each attempt (X18)."""
-
-    delays_s: tuple[float, ...] = (60.0, 300.0, 600.0, 1200.0, 1800.0)
 
 
 class BookPickup(Frozen):

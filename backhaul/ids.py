@@ -62,6 +62,16 @@ def recovery_id(claim_ref: str) -> str:
     return f"recovery:{part(claim_ref, 'claim_ref')}"
 
 
+def dispute_id(case: CaseId, n: int) -> str:
+    """Workflow id of the nth Dispute of a case, its corrections counted in."""
+    return f"dispute:{case.merchant_id}:{case.rma_id}:{n}"
+
+
+def correction_id(case: CaseId, n: int) -> str:
+    """Workflow id of the nth Correction of a closed case."""
+    return f"correction:{case.merchant_id}:{case.rma_id}:{n}"
+
+
 def settlement_id(merchant_id: str, cut: str) -> str:
     """Workflow id of one merchant's Settlement at one cut."""
     return f"settlement:{part(merchant_id, 'merchant_id')}:{part(cut, 'cut')}"

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 from temporalio import workflow
@@ -76,6 +76,12 @@ class Parked:
     command: str | None = None
     proof: Proof | None = None
     alarms: int = 0
+
+
+def reject(code: str, message: str = "") -> NoReturn:
+    """Refuse an update, or a start, with a code of backhaul.errors; nothing is written to history."""
+    text = message or CODES[code]
+    raise ApplicationError(text, {"code": code, "message": text, "field": None}, type="Rejected", non_retryable=True)
 
 
 class CloseRequested(Exception):

@@ -9,7 +9,6 @@ from datetime import timedelta
 
 from pydantic import ValidationError
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
 
 from activities.contract import (
     CheckDemand,
@@ -28,7 +27,7 @@ from backhaul.messages import Ack, CloseCase, RetryStep, SkipStep
 from backhaul.money import Money
 from backhaul.names import UPDATE_DESCRIPTIONS, Update, WorkflowType
 from workflows import details
-from workflows.desk import CloseRequested, Desk
+from workflows.desk import CloseRequested, Desk, reject
 
 LOOKS = 10
 """How often the carrier's answer is looked up within its time."""
@@ -59,7 +58,7 @@ class Recovery:
     @workflow.init
     def __init__(self, request: StartRecovery | None = None) -> None:
         if not isinstance(request, StartRecovery):
-            raise ApplicationError("the start needs a StartRecovery", type="Rejected", non_retryable=True)
+            reject("invalid_input", "the start needs a StartRecovery")
         self.desk = RecoveryDesk(request)
 
     @workflow.run
@@ -127,9 +126,7 @@ class Recovery:
         self._need_parked()
         parked = self.desk.parked[0]
         if parked.key is not None or not parked.skippable:
-            raise ApplicationError(
-                CODES["proof_required"], {"code": "proof_required"}, type="Rejected", non_retryable=True
-            )
+            reject("proof_required")
 
     @workflow.update(name=Update.CLOSE_CASE.value, description="Operator: waive what is not recovered yet.")
     def close_case(self, said: CloseCase) -> Ack:
@@ -140,9 +137,8 @@ class Recovery:
     def _close_case_ok(self, said: CloseCase) -> None:
         self._need_parked()
         if any(parked.key is not None for parked in self.desk.parked):
-            code = "money_under_way"  # collected and not remitted yet: never waived
-            raise ApplicationError(CODES[code], {"code": code}, type="Rejected", non_retryable=True)
+            reject("money_under_way")  # collected and not remitted yet: never waived
 
     def _need_parked(self) -> None:
         if not self.desk.parked:
-            raise ApplicationError(CODES["not_parked"], {"code": "not_parked"}, type="Rejected", non_retryable=True)
+            reject("not_parked")

@@ -8,7 +8,7 @@ of waiting and parking in workflows/case_run.py.
 from __future__ import annotations
 
 import asyncio
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 from temporalio import workflow
@@ -17,7 +17,6 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from activities.contract import FindApproval, FindRuling, ProveTerminal, RecordWaybill
 from activities.declarations import Declared, find_approval, find_ruling, prove_terminal, record_waybill
 from backhaul.case import refusal
-from backhaul.errors import CODES
 from backhaul.facts import Frozen, Liable, Party, digest
 from backhaul.messages import (
     Ack,
@@ -49,7 +48,7 @@ from backhaul.messages import (
 from backhaul.money import Money
 from backhaul.names import ROLE_OF, UPDATE_DESCRIPTIONS, Query, Role, Update, WorkflowType
 from workflows.case_run import MAX_MESSAGES, CaseRun
-from workflows.desk import CloseRequested, Parked, trouble_of
+from workflows.desk import CloseRequested, Parked, reject, trouble_of
 from workflows.stages.authorize import authorize, judge
 from workflows.stages.close import close
 from workflows.stages.collect import Collection, collect
@@ -66,12 +65,6 @@ LIABLE = frozenset(liable.value for liable in Liable) - {Liable.UNDETERMINED}
 """What rulings on a refusal, and on liability, may say."""
 
 
-def _reject(code: str, message: str = "") -> NoReturn:
-    """Refuse an update with a code; nothing is written to history."""
-    text = message or CODES[code]
-    raise ApplicationError(text, {"code": code, "message": text, "field": None}, type="Rejected", non_retryable=True)
-
-
 @workflow.defn(name=WorkflowType.RETURN_CASE.value, failure_exception_types=[ValidationError])
 class ReturnCase:
     """One durable return. Bad input fails the start; nothing wedges it."""
@@ -79,7 +72,7 @@ class ReturnCase:
     @workflow.init
     def __init__(self, request: OpenReturn | None = None) -> None:
         if not isinstance(request, OpenReturn):
-            _reject("invalid_input", "the start needs an OpenReturn")
+            reject("invalid_input", "the start needs an OpenReturn")
         self.case = CaseRun(request)
         self._lock = asyncio.Lock()
 
@@ -154,9 +147,9 @@ class ReturnCase:
     def _allow(self, update: Update) -> None:
         code = refusal(update, self.case.situation())
         if code is not None:
-            _reject(code)
+            reject(code)
         if self.case.messages >= MAX_MESSAGES and ROLE_OF[update] is not Role.OPERATOR:
-            _reject("too_many_messages")
+            reject("too_many_messages")
 
     def _took(self, what: str, by: Party, *, duplicate: bool = False) -> Ack:
         self.case.messages += 1
@@ -188,7 +181,7 @@ class ReturnCase:
     @first_decision.validator
     def _first_decision_ok(self, request_hash: str) -> None:
         if request_hash != digest(self.case.request):
-            _reject("return_conflict")
+            reject("return_conflict")
 
     @workflow.update(name=Update.WITHDRAW.value, description=UPDATE_DESCRIPTIONS[Update.WITHDRAW])
     def withdraw(self, said: Withdraw) -> Ack:
@@ -286,7 +279,7 @@ class ReturnCase:
         self._allow_once(Update.REPORT_RECEIPT_ISSUE, self.case.mail.confirm or self.case.mail.issue)
         ours = {line.line_id for line in self.case.request.lines}
         if any(item.line_id not in ours for item in said.findings):
-            _reject("line_unknown")
+            reject("line_unknown")
         for item in said.findings:
             if item.salvage is not None:
                 self._same_money(item.salvage)
@@ -349,9 +342,9 @@ class ReturnCase:
         self._allow(Update.SKIP_STEP)
         parked = self._parked_effect(said.step)
         if not parked.skippable:
-            _reject("not_waiting", f"{parked.step} cannot be skipped")
+            reject("not_waiting", f"{parked.step} cannot be skipped")
         if parked.key is not None and not (said.provider_proof or said.approval_id):
-            _reject("proof_required")
+            reject("proof_required")
 
     @workflow.update(name=Update.EXTEND_DEADLINE.value, description=UPDATE_DESCRIPTIONS[Update.EXTEND_DEADLINE])
     def extend_deadline(self, said: ExtendDeadline) -> Ack:
@@ -369,7 +362,7 @@ class ReturnCase:
             found = await self._ask(find_ruling, FindRuling(case=self.case.judged.case, ruling_id=said.ruling_id))
             reasons = {parked.reason for parked in self.case.parked}
             if found.outcome not in (AUTHORIZING if "arbitration_needed" in reasons else LIABLE):
-                _reject("ruling_mismatch", f"this case does not wait for a ruling of {found.outcome!r}")
+                reject("ruling_mismatch", f"this case does not wait for a ruling of {found.outcome!r}")
             self.case.mail.ruling = found
         return self._took(f"ruling {said.ruling_id}", Party.OPERATOR)
 
@@ -402,23 +395,20 @@ class ReturnCase:
     def _same_money(self, amount: Money) -> None:
         """An amount that a party names is in the case's currency and not negative."""
         if self.case.judgement is None or amount.currency != self.case.judged.refundable.currency or amount.minor < 0:
-            _reject("invalid_input", f"{amount} is negative or not in the order's currency")
+            reject("invalid_input", f"{amount} is negative or not in the order's currency")
 
     def _allow_once(self, update: Update, answered: object) -> None:
         self._allow(update)
         if answered:
-            _reject("already_decided")
+            reject("already_decided")
 
     def _parked_effect(self, step: str | None) -> Parked:
-        for parked in self.case.parked:
-            if (
-                parked.effect
-                and not parked.deciding
-                and parked.command is None
-                and step in {None, parked.step, parked.key}
-            ):
-                return parked
-        _reject("not_parked")
+        """The step that an operator may free now: the named one, or the one that is parked longest."""
+        free = (one for one in self.case.parked if one.effect and not one.deciding and one.command is None)
+        found = next((one for one in free if step in {None, one.step, one.key}), None)
+        if found is None:
+            reject("not_parked")
+        return found
 
     async def _ask(self, declared: Declared[A, R], request: A) -> R:
         """Ask once for an operator's command. What was refused refuses the update, with its code."""
@@ -426,6 +416,6 @@ class ReturnCase:
             return await self.case.once(declared, request)
         except ActivityError as error:
             trouble = trouble_of(error)
-            _reject(trouble.code, trouble.message)
+            reject(trouble.code, trouble.message)
         except ValidationError:
-            _reject("provider_malformed")
+            reject("provider_malformed")

@@ -7,7 +7,7 @@ import asyncio
 from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.contract import (
     Batch,
@@ -22,13 +22,12 @@ from activities.contract import (
     SettlementRequest,
 )
 from activities.declarations import form_batch, open_cut, page_merchants, pay_batch
-from backhaul.errors import CODES
 from backhaul.ids import settlement_id
 from backhaul.messages import Ack, RetryStep
 from backhaul.money import Money
 from backhaul.names import UPDATE_DESCRIPTIONS, Update, WorkflowType
 from workflows import details
-from workflows.desk import Desk
+from workflows.desk import Desk, reject
 
 
 class SettlementDesk(Desk):
@@ -58,7 +57,7 @@ class Settlement:
     @workflow.init
     def __init__(self, request: SettlementRequest | None = None) -> None:
         if not isinstance(request, SettlementRequest):
-            raise ApplicationError("the start needs a SettlementRequest", type="Rejected", non_retryable=True)
+            reject("invalid_input", "the start needs a SettlementRequest")
         self.desk = SettlementDesk(request)
 
     @workflow.run
@@ -89,7 +88,7 @@ class Settlement:
     @retry_step.validator
     def _retry_step_ok(self, said: RetryStep) -> None:
         if not self.desk.parked:
-            raise ApplicationError(CODES["not_parked"], {"code": "not_parked"}, type="Rejected", non_retryable=True)
+            reject("not_parked")
 
 
 @workflow.defn(name=WorkflowType.SETTLEMENT_CYCLE.value, failure_exception_types=[ValidationError])
@@ -99,7 +98,7 @@ class SettlementCycle:
     @workflow.init
     def __init__(self, request: CycleRequest | None = None) -> None:
         if not isinstance(request, CycleRequest | None):
-            raise ApplicationError("the start needs a CycleRequest", type="Rejected", non_retryable=True)
+            reject("invalid_input", "the start needs a CycleRequest")
         self.desk, self.request = CycleDesk(), request or CycleRequest()
 
     @workflow.run

@@ -13,7 +13,7 @@ from tests.workflows.world import World
 
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_scenario(skipping: World, name: str) -> None:
-    case = await SCENARIOS[name](skipping)
+    case = await SCENARIOS[name].run(skipping)
     balance = await skipping.trial_balance()
     for book, accounts in balance.items():
         for currency in {currency for each in accounts.values() for currency in each}:

@@ -16,7 +16,7 @@ from backhaul.facts import Finding, Party
 from backhaul.messages import DoorstepFinding, PickupOutcome, PickupReport
 from backhaul.slots import next_slot
 from workflows.case_run import CaseRun
-from workflows.stages import doorstep, make_whole
+from workflows.stages import doorstep, indemnifying, refunding
 from workflows.stages.courier_log import poll
 
 
@@ -266,9 +266,9 @@ async def _scanned(run: CaseRun, report: PickupReport) -> Collection:
         run.credit_open = True
         run.regions.to(Region.REFUND, "held")
         run.tell("lightning refund", Party.PLATFORM)
-        run.spawn(make_whole.refund(run, collected.refunds))
+        run.spawn(refunding.refund(run, collected.refunds))
     if collected.freight is not None:
-        run.spawn(make_whole.freight(run, collected.freight))
+        run.spawn(indemnifying.freight(run, collected.freight))
     if found and not await doorstep.finding(run, found):
         return Collection.WITHDRAWN
     return Collection.COLLECTED

@@ -12,7 +12,8 @@ from backhaul.case import Region
 from backhaul.facts import Liable, Party
 from backhaul.messages import ConsumerAtDoor, DoorstepFinding, FindingAnswer
 from workflows.case_run import CaseRun
-from workflows.stages import make_whole
+from workflows.stages.indemnifying import indemnify
+from workflows.stages.ruling import ruling
 
 
 async def finding(run: CaseRun, found: tuple[DoorstepFinding, ...]) -> bool:
@@ -23,12 +24,12 @@ async def finding(run: CaseRun, found: tuple[DoorstepFinding, ...]) -> bool:
         return await _take_back(run)
     ruling_id = None
     if answer is FindingAnswer.DISPUTE:
-        ruling_id = await make_whole.ruling(run, "the consumer disputes the finding at the door")
+        ruling_id = await ruling(run, "the consumer disputes the finding at the door")
     assessed = await run.step(assess_finding, AssessFinding(case=run.judged.case, findings=found, ruling_id=ruling_id))
     run.verdicts += assessed.verdicts
     run.tell(f"liable for {assessed.loss}: {assessed.liable.value}", Party.PLATFORM)
     if assessed.indemnity is not None and assessed.liable is not Liable.UNDETERMINED:
-        run.door_indemnity = run.spawn(make_whole.indemnify(run, assessed.indemnity))
+        run.door_indemnity = run.spawn(indemnify(run, assessed.indemnity))
     return True
 
 

@@ -6,12 +6,8 @@ Each scenario runs on the time-skipping server, and its history is recorded for 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-import pytest
-
-from backhaul.errors import Refusal
 from backhaul.facts import Finding, Method, Reason
 from backhaul.ledger import CaseRef, goodwill_granted, made, reversal
 from backhaul.messages import (
@@ -34,42 +30,9 @@ from backhaul.messages import (
     Withdraw,
 )
 from store import ledger
+from tests.workflows.scenarios.registry import scenario
+from tests.workflows.scenarios.telling import refused, templates, to_the_merchant
 from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage
-
-Scenario = Callable[[World], Awaitable[Case]]
-SCENARIOS: dict[str, Scenario] = {}
-
-
-def scenario(run: Scenario) -> Scenario:
-    """Register under the function's name."""
-    SCENARIOS[run.__name__] = run
-    return run
-
-
-async def refused(case: Case, update: str, body: object, code: str) -> None:
-    """The update is refused with this code and leaves nothing behind."""
-    with pytest.raises(Refusal) as error:
-        await case.say(update, body)
-    assert error.value.code == code
-
-
-async def to_the_merchant(case: Case) -> None:
-    """Scan, transit, delivery."""
-    await case.waits_for("pickup")
-    await case.pickup()
-    await case.waits_for("delivery")
-    await case.track("in_transit")
-    await case.track("delivered")
-    await case.waits_for("receipt")
-
-
-def templates(entries: list[tuple[str, int]]) -> dict[str, int]:
-    """Totals by template."""
-    totals: dict[str, int] = {}
-    for template, minor in entries:
-        totals[template] = totals.get(template, 0) + minor
-    return totals
-
 
 # ---- the straight path -----------------------------------------------------------------------------------------
 

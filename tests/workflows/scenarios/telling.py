@@ -1,0 +1,33 @@
+"""What stories of all subjects do and ask alike."""
+
+from __future__ import annotations
+
+import pytest
+
+from backhaul.errors import Refusal
+from tests.workflows.world import Case
+
+
+async def refused(case: Case, update: str, body: object, code: str) -> None:
+    """The update is refused with this code and leaves nothing behind."""
+    with pytest.raises(Refusal) as error:
+        await case.say(update, body)
+    assert error.value.code == code
+
+
+async def to_the_merchant(case: Case) -> None:
+    """Scan, transit, delivery."""
+    await case.waits_for("pickup")
+    await case.pickup()
+    await case.waits_for("delivery")
+    await case.track("in_transit")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+
+
+def templates(entries: list[tuple[str, int]]) -> dict[str, int]:
+    """Totals by template."""
+    totals: dict[str, int] = {}
+    for template, minor in entries:
+        totals[template] = totals.get(template, 0) + minor
+    return totals
