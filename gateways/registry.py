@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import httpx2
+
 from backhaul.errors import Rejected
 from gateways.couriers.sandbox import mapping as courier_mapping
 from gateways.couriers.sandbox.client import SandboxCourier
@@ -27,6 +29,8 @@ class Endpoint:
     token: str = field(repr=False)
     adapter: str = SANDBOX
     timeout_s: float = TIMEOUT_S
+    transport: httpx2.AsyncBaseTransport | None = field(default=None, repr=False)
+    """How bytes travel; None: over sockets."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Gateways:
 
 
 def _http(endpoint: Endpoint, codes: Mapping[str, str]) -> Http:
-    return Http(endpoint.url, endpoint.token, timeout_s=endpoint.timeout_s, codes=codes)
+    return Http(endpoint.url, endpoint.token, timeout_s=endpoint.timeout_s, codes=codes, transport=endpoint.transport)
 
 
 def _sandbox_courier(name: str, endpoint: Endpoint) -> CourierGateway:

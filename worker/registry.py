@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, get_type_hints
 
 from temporalio import activity
@@ -22,6 +22,7 @@ from activities.insurers import InsurerActivities
 from activities.payments import PaymentActivities
 from activities.settlement_steps import SettlementSteps
 from activities.steps import CaseSteps
+from activities.steps.desk import utc_now
 from backhaul.names import QUEUE, QUEUE_PAYMENTS, QUEUES
 from backhaul.policy.library import Library
 from gateways.registry import Gateways
@@ -69,16 +70,23 @@ class Limits:
     drain: timedelta = timedelta(seconds=20)
 
 
-def activities_of(store: Store, gateways: Gateways, library: Library, book: str | None = None) -> tuple[Activity, ...]:
+def activities_of(
+    store: Store,
+    gateways: Gateways,
+    library: Library,
+    book: str | None = None,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+) -> tuple[Activity, ...]:
     """Every implementation, bound to what it works with. `book`: the policy book of new cases; None: the dated one."""
     return tuple(
         found
         for implementation in (
-            CaseSteps(store, library, book),
-            SettlementSteps(store, library, book),
-            CourierActivities(store, gateways),
-            PaymentActivities(store, gateways),
-            InsurerActivities(store, gateways),
+            CaseSteps(store, library, book, clock=clock),
+            SettlementSteps(store, library, book, clock=clock),
+            CourierActivities(store, gateways, clock),
+            PaymentActivities(store, gateways, clock),
+            InsurerActivities(store, gateways, clock),
         )
         for found in implemented_by(implementation)
     )

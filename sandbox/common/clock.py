@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def _wall() -> datetime:
+    return datetime.now(UTC)
+
+
+_source: Callable[[], datetime] = _wall
+
+
+def use(source: Callable[[], datetime] | None) -> None:
+    """Take the time from elsewhere: simulations let it jump. None goes back to the machine's clock."""
+    global _source
+    _source = source or _wall
+
+
 def now_us() -> int:
     """This instant in microseconds since the epoch."""
-    return (datetime.now(UTC) - _EPOCH) // timedelta(microseconds=1)
+    return (_source() - _EPOCH) // timedelta(microseconds=1)
 
 
 def rfc3339(us: int) -> str:
