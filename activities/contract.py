@@ -179,7 +179,7 @@ class Patience(Frozen):
 
 class SendNotice(Frozen):
     """Tell a party something that a deadline of theirs starts with. Sent once under `{case}:notice.{about}:{n}`;
-    `about` is a word of backhaul.notices, `due` when their silence will act."""
+    `about` is a word of backhaul.notices, `due` when their silence will act, `within` the workflow beside the case."""
 
     case: CaseRef
     to: Party
@@ -187,6 +187,7 @@ class SendNotice(Frozen):
     n: int = 1
     due: datetime | None = None
     patience: Patience
+    within: str = ""
 
 
 class Noticed(Frozen):

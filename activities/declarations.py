@@ -96,6 +96,7 @@ end_case = _step("end_case", c.EndCase, c.Receipt, lambda a: f"close as {a.outco
 find_ruling = _step("find_ruling", c.FindRuling, c.Found, lambda a: f"read ruling {a.ruling_id}")
 find_approval = _step("find_approval", c.FindApproval, c.Found, lambda a: f"read approval {a.approval_id}")
 
+send_notice = _effect("send_notice", QUEUE, c.SendNotice, c.Noticed, lambda a: f"tell the {a.to.value}: {a.about}")
 book_pickup = _effect("book_pickup", QUEUE_COURIERS, c.BookPickup, c.Booked, lambda a: f"visit {a.n} by {a.courier}")
 leave_pickup = _effect(
     "leave_pickup", QUEUE_COURIERS, c.LeavePickup, c.Left, lambda a: f"take the case off pickup {a.pickup_id}"

@@ -87,6 +87,7 @@ STATUS: dict[str, int] = {
     "channel_closed": 409,
     "insufficient_balance": 409,
     "exceeds_capture": 409,
+    "notice_undelivered": 409,
     "claim_denied": 409,
     "claim_contested": 409,
     "no_answer": 504,

@@ -36,6 +36,7 @@ REASONS: dict[str, Attention] = {
     "claim_denied": Attention("The insurer denied the claim; its reserve is released.", SKIP_PROVEN),
     "claim_contested": Attention("The carrier contests the demand.", CLOSE),
     "no_answer": Attention("No answer came in time.", RETRY),
+    "notice_undelivered": Attention("A notice reached nobody; going on without it says that they know.", RETRY),
     # a human decides
     "approval_required": Attention("The amount is above the authority limit: a second person approves.", APPROVAL),
     "ruling_needed": Attention("The facts contradict each other or are disputed: a human rules on liability.", RULING),

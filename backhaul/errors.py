@@ -101,6 +101,7 @@ CODES: dict[str, str] = {
     "channel_closed": "The payment channel closed the attempt.",
     "insufficient_balance": "The payer's account at the provider is short.",
     "exceeds_capture": "The refund exceeds what is left of the payment.",
+    "notice_undelivered": "The notice reached nobody, and will not.",
     "claim_denied": "The insurer denied the claim.",
     "claim_contested": "The carrier contests the demand.",
     "no_answer": "No answer came in time.",

@@ -109,6 +109,11 @@ def next_key(key: str) -> str:
     return f"{purpose}:{int(n) + 1}"
 
 
+def notice_key(case: CaseId, about: str, n: int = 1, within: str = "") -> str:
+    """Key of the nth notice of one kind on a case: sent at most once. `within` names the workflow beside the case."""
+    return payment_key(case, f"notice.{about}" + (f".{within}" if within else ""), n)
+
+
 def batch_key(merchant_id: str, cut: str) -> str:
     """Payout key of a merchant's settlement batch."""
     return f"{part(merchant_id, 'merchant_id')}:settlement:{part(cut, 'cut')}:1"

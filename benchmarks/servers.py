@@ -73,7 +73,7 @@ async def _connect(address: str) -> Client:
 async def start_servers(folder: Path) -> AsyncIterator[Servers]:
     """Everything, with logs and databases in `folder`."""
     address = f"127.0.0.1:{free_port()}"
-    ports = [free_port() for _ in range(3)]
+    ports = [free_port() for _ in range(4)]
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     provider = [json.dumps({"url": url, "token": TOKEN}) for url in urls]
     env = {
@@ -82,6 +82,7 @@ async def start_servers(folder: Path) -> AsyncIterator[Servers]:
         "BACKHAUL_COURIERS": json.dumps({"sandbox": {"url": urls[0], "token": TOKEN}}),
         "BACKHAUL_PAYMENTS": provider[1],
         "BACKHAUL_INSURER": provider[2],
+        "BACKHAUL_NOTICES": provider[3],
         "BACKHAUL_PAYMENTS_PER_SECOND": "1000",
         "BACKHAUL_HEALTH_ADDRESS": "127.0.0.1:0",
         "BACKHAUL_LOG_LEVEL": "WARNING",

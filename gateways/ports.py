@@ -1,4 +1,4 @@
-"""Ports: what the product asks of couriers, payment providers and insurers, in our own words.
+"""Ports: what the product asks of couriers, payment providers, insurers, and of who delivers notices.
 
 Every mutating call takes the idempotency key under which the provider does it at most once. Errors are the kinds
 of `backhaul.errors` only: Rejected (it will not happen), Transient (it did not happen), Unknown (look up by key).
@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from backhaul.facts import Finding, Frozen
+from backhaul.facts import Finding, Frozen, Text
 from backhaul.messages import ConsumerAtDoor, PickupOutcome, TrackingStatus
 from backhaul.money import Money
 
@@ -275,3 +275,34 @@ class InsurerGateway(Provider, Protocol):
 
     async def remit(self, key: str, claim_ref: str, amount: Money) -> str:
         """Give recovered money to the insurer; its reference."""
+
+
+# ---- notices ------------------------------------------------------------------------------------------------------
+
+
+class NoticeLetter(Frozen):
+    """One notice: to whom (`consumer:token`), on which case, about what, in words of both languages.
+
+    `due` is when their silence will act. Nothing personal: who the token is, the deliverer knows."""
+
+    recipient: str
+    subject: str
+    about: str
+    text: Text
+    due: datetime | None = None
+
+
+class NoticeState(Frozen):
+    """A notice. Pending: taken, and not known to have reached anybody."""
+
+    key: str
+    standing: Standing
+    ref: str | None = None
+    code: str | None = None
+
+
+class NoticeGateway(Provider, Protocol):
+    """Who delivers notices: in-app messages, SMS, mail."""
+
+    async def send(self, key: str, letter: NoticeLetter) -> NoticeState:
+        """Tell them. Rejected(`notice_undelivered`) where nobody is known by the token."""

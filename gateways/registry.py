@@ -14,9 +14,11 @@ from gateways.couriers.sandbox.client import SandboxCourier
 from gateways.http import TIMEOUT_S, Http
 from gateways.insurers.sandbox import mapping as insurer_mapping
 from gateways.insurers.sandbox.client import SandboxInsurer
+from gateways.notices.sandbox import mapping as notice_mapping
+from gateways.notices.sandbox.client import SandboxNotices
 from gateways.payments.sandbox import mapping as payment_mapping
 from gateways.payments.sandbox.client import SandboxPayments
-from gateways.ports import CourierGateway, InsurerGateway, PaymentGateway
+from gateways.ports import CourierGateway, InsurerGateway, NoticeGateway, PaymentGateway
 
 SANDBOX = "sandbox"
 
@@ -40,8 +42,10 @@ class GatewaySettings:
     couriers: Mapping[str, Endpoint]
     payments: Endpoint
     insurer: Endpoint
+    notices: Endpoint
     payments_name: str = "psp"
     insurer_name: str = "insurer"
+    notices_name: str = "notices"
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Gateways:
     couriers: Mapping[str, CourierGateway]
     payments: PaymentGateway
     insurer: InsurerGateway
+    notices: NoticeGateway
 
     def courier(self, name: str) -> CourierGateway:
         """The courier of this name. Raises Rejected(`provider_rejected`) when it is not configured here."""
@@ -61,7 +66,7 @@ class Gateways:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        everyone = (*self.couriers.values(), self.payments, self.insurer)
+        everyone = (*self.couriers.values(), self.payments, self.insurer, self.notices)
         await asyncio.gather(*(provider.aclose() for provider in everyone))
 
 
@@ -81,20 +86,26 @@ def _sandbox_insurer(name: str, endpoint: Endpoint) -> InsurerGateway:
     return SandboxInsurer(name, _http(endpoint, insurer_mapping.CODES))
 
 
+def _sandbox_notices(name: str, endpoint: Endpoint) -> NoticeGateway:
+    return SandboxNotices(name, _http(endpoint, notice_mapping.CODES))
+
+
 COURIERS: Mapping[str, Callable[[str, Endpoint], CourierGateway]] = {SANDBOX: _sandbox_courier}
 PAYMENTS: Mapping[str, Callable[[str, Endpoint], PaymentGateway]] = {SANDBOX: _sandbox_payments}
 INSURERS: Mapping[str, Callable[[str, Endpoint], InsurerGateway]] = {SANDBOX: _sandbox_insurer}
+NOTICES: Mapping[str, Callable[[str, Endpoint], NoticeGateway]] = {SANDBOX: _sandbox_notices}
 """Adapters by name. A new provider is a package beside `sandbox` and a line here."""
 
 
 def build(settings: GatewaySettings) -> Gateways:
     """The gateways of these settings. Raises ValueError for an adapter that does not exist."""
-    payments, insurer = settings.payments, settings.insurer
+    payments, insurer, notices = settings.payments, settings.insurer, settings.notices
     try:
         return Gateways(
             couriers={name: COURIERS[each.adapter](name, each) for name, each in settings.couriers.items()},
             payments=PAYMENTS[payments.adapter](settings.payments_name, payments),
             insurer=INSURERS[insurer.adapter](settings.insurer_name, insurer),
+            notices=NOTICES[notices.adapter](settings.notices_name, notices),
         )
     except KeyError as exc:
         raise ValueError(f"no adapter is called {exc.args[0]!r}") from exc

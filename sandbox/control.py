@@ -135,3 +135,16 @@ class InsurerControl(Control):
     async def coverage(self, **coverage: Any) -> None:
         """Bind a cover: coverage_id, order_id, kind, sum_insured, currency, premium, declared, bound_at, book."""
         await self.post("coverages", coverage)
+
+
+class NoticesControl(Control):
+    """The control plane of the inbox, and what it has delivered."""
+
+    async def delivered(self, subject: str) -> list[Json]:
+        """The notices on one case, `merchant/rma`, oldest first."""
+        response = await self._client.get(
+            "/v1/notices", params={"subject": subject}, headers={"authorization": f"Bearer {self._token}"}
+        )
+        response.raise_for_status()
+        notices: list[Json] = response.json()["notices"]
+        return notices

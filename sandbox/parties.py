@@ -1,7 +1,7 @@
-"""All three parties in one process, each on its own port with its own book.
+"""All four parties in one process, each on its own port with its own book.
 
-`python -m sandbox.parties --ports 7301 7302 7303 --books DIR --token T --control-token C` prints a line for each party
-("courier http://127.0.0.1:7301") once it accepts connections, and serves until a signal comes.
+`python -m sandbox.parties --ports 7301 7302 7303 7304 --books DIR --token T --control-token C` prints a line for each
+party ("courier http://127.0.0.1:7301") once it accepts connections, and serves until a signal comes.
 """
 
 from __future__ import annotations
@@ -12,29 +12,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox import courier, insurer, psp
+from sandbox import courier, insurer, notices, psp
 from sandbox.common.cli import add_common, add_webhook, until_signalled
 from sandbox.common.serve import RunningServer, serve
 from sandbox.common.settings import PartySettings
-from sandbox.control import CourierControl, InsurerControl, PspControl
+from sandbox.control import CourierControl, InsurerControl, NoticesControl, PspControl
 
 
 @dataclass(frozen=True)
 class Parties:
-    """The three running parties, and a client for the control plane of each."""
+    """The four running parties, and a client for the control plane of each."""
 
     courier: RunningServer
     psp: RunningServer
     insurer: RunningServer
+    notices: RunningServer
     courier_control: CourierControl
     psp_control: PspControl
     insurer_control: InsurerControl
+    notices_control: NoticesControl
 
     async def stop(self) -> None:
-        """Stop all three; their books stay."""
-        controls = (self.courier_control, self.psp_control, self.insurer_control)
+        """Stop all four; their books stay."""
+        controls = (self.courier_control, self.psp_control, self.insurer_control, self.notices_control)
         await asyncio.gather(*(control.aclose() for control in controls))
-        await asyncio.gather(*(server.stop() for server in (self.courier, self.psp, self.insurer)))
+        await asyncio.gather(*(server.stop() for server in (self.courier, self.psp, self.insurer, self.notices)))
 
 
 async def serve_parties(
@@ -43,12 +45,13 @@ async def serve_parties(
     token: str,
     control_token: str,
     host: str = "127.0.0.1",
-    ports: tuple[int, int, int] = (0, 0, 0),
+    ports: tuple[int, int, int, int] = (0, 0, 0, 0),
     webhook_url: str | None = None,
     webhook_secret: str | None = None,
     seed: int = 0,
 ) -> Parties:
-    """Serve courier, PSP and insurer (`ports` in this order, 0 takes a free one) with their books in folder `books`."""
+    """Serve courier, PSP, insurer and the inbox of notices (`ports` in this order, 0 takes a free one) with their
+    books in folder `books`."""
 
     def plain(name: str) -> PartySettings:
         return PartySettings(book=books / f"{name}.db", token=token, control_token=control_token, seed=seed)
@@ -65,6 +68,7 @@ async def serve_parties(
         courier.create_app(courier_settings),
         psp.create_app(plain("psp")),
         insurer.create_app(plain("insurer")),
+        notices.create_app(plain("notices")),
     )
     servers: list[RunningServer] = []
     try:
@@ -78,18 +82,20 @@ async def serve_parties(
         courier=servers[0],
         psp=servers[1],
         insurer=servers[2],
+        notices=servers[3],
         courier_control=CourierControl(servers[0].url, control_token, token),
         psp_control=PspControl(servers[1].url, control_token, token),
         insurer_control=InsurerControl(servers[2].url, control_token, token),
+        notices_control=NoticesControl(servers[3].url, control_token, token),
     )
 
 
 def main() -> None:
     """Read the command line and serve until a signal comes."""
-    parser = argparse.ArgumentParser(prog="python -m sandbox.parties", description="The sandbox's three parties.")
-    ports = ("COURIER", "PSP", "INSURER")
-    parser.add_argument("--ports", type=int, nargs=3, required=True, metavar=ports, help="0 takes a free one")
-    parser.add_argument("--books", type=Path, required=True, help="the folder of the three SQLite files")
+    parser = argparse.ArgumentParser(prog="python -m sandbox.parties", description="The sandbox's four parties.")
+    ports = ("COURIER", "PSP", "INSURER", "NOTICES")
+    parser.add_argument("--ports", type=int, nargs=4, required=True, metavar=ports, help="0 takes a free one")
+    parser.add_argument("--books", type=Path, required=True, help="the folder of the four SQLite files")
     add_common(parser)
     add_webhook(parser)
     options = parser.parse_args()
@@ -105,7 +111,12 @@ def main() -> None:
             webhook_secret=options.webhook_secret,
             seed=options.seed,
         )
-        return [("courier", parties.courier), ("psp", parties.psp), ("insurer", parties.insurer)]
+        return [
+            ("courier", parties.courier),
+            ("psp", parties.psp),
+            ("insurer", parties.insurer),
+            ("notices", parties.notices),
+        ]
 
     asyncio.run(until_signalled(start))
 

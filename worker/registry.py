@@ -19,6 +19,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.couriers import CourierActivities
 from activities.declarations import DECLARED, Declared
 from activities.insurers import InsurerActivities
+from activities.notices import NoticeActivities
 from activities.payments import PaymentActivities
 from activities.settlement_steps import SettlementSteps
 from activities.steps import CaseSteps
@@ -87,6 +88,7 @@ def activities_of(
             CourierActivities(store, gateways, clock),
             PaymentActivities(store, gateways, clock),
             InsurerActivities(store, gateways, clock),
+            NoticeActivities(store, gateways, clock),
         )
         for found in implemented_by(implementation)
     )

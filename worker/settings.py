@@ -97,6 +97,9 @@ class Settings(BaseWorkerSettings):
     )
     payments: Provider | None = Field(default=None, description="The payment provider: JSON object of the same fields")
     insurer: Provider | None = Field(default=None, description="The insurer: JSON object of the same fields")
+    notices: Provider | None = Field(
+        default=None, description="Who tells the parties what they must know: JSON object of the same fields"
+    )
 
     queues: Annotated[tuple[str, ...], NoDecode] = Field(
         default=QUEUES, description="Queues that this process polls, separated by commas"
@@ -145,13 +148,14 @@ class Settings(BaseWorkerSettings):
 
     def gateways(self) -> GatewaySettings:
         """The providers for gateways.registry. Raises ValueError naming what is missing."""
-        if self.payments is None or self.insurer is None or not self.couriers:
+        if self.payments is None or self.insurer is None or self.notices is None or not self.couriers:
             missing = [
                 name
                 for name, given in (
                     ("BACKHAUL_COURIERS", self.couriers),
                     ("BACKHAUL_PAYMENTS", self.payments),
                     ("BACKHAUL_INSURER", self.insurer),
+                    ("BACKHAUL_NOTICES", self.notices),
                 )
                 if not given
             ]
@@ -160,4 +164,5 @@ class Settings(BaseWorkerSettings):
             couriers={name: provider.endpoint() for name, provider in self.couriers.items()},
             payments=self.payments.endpoint(),
             insurer=self.insurer.endpoint(),
+            notices=self.notices.endpoint(),
         )

@@ -7,7 +7,7 @@ that wait durable, visible, and impossible to forget (architecture 3.2).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, TypeVar
@@ -36,8 +36,8 @@ AMOUNT = SearchAttributeKey.for_int(names.AMOUNT)
 DUE_AT = SearchAttributeKey.for_datetime(names.DUE_AT)
 
 
-ENDED_BY_CHANNEL = frozenset({"account_abnormal", "channel_closed", "insufficient_balance"})
-"""Codes with which a payment provider itself ends an attempt: proof that its key pays nothing any more."""
+ENDED_BY_CHANNEL = frozenset({"account_abnormal", "channel_closed", "insufficient_balance", "notice_undelivered"})
+"""Codes with which a provider itself ends an attempt: proof that its key does nothing any more."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,14 @@ class Wait:
     code: str
     since: datetime
     due: datetime
+
+
+@dataclass(frozen=True)
+class Reminder:
+    """Something to do at a time, if a wait is still on then: to remind, or to raise an alarm."""
+
+    at: datetime
+    send: Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass
@@ -112,6 +120,8 @@ class Desk:
     def __init__(self) -> None:
         self.parked: list[Parked] = []
         self.wait_now: Wait | None = None
+        self.notices: dict[str, int] = {}
+        """How often each notice was sent, by its word."""
         self.close_reason: str | None = None
         self.cancel_wanted = False
         self._extended = False
@@ -159,18 +169,29 @@ class Desk:
 
     # ---- waiting -------------------------------------------------------------------------------------------
 
-    async def wait(self, on: Party, code: str, due: datetime, until: Callable[[], bool]) -> bool:
+    async def wait(
+        self,
+        on: Party,
+        code: str,
+        due: datetime,
+        until: Callable[[], bool],
+        *,
+        reminders: Sequence[Reminder] = (),
+    ) -> bool:
         """Wait until the condition holds (True) or the deadline is reached (False).
 
         An answer that arrives in the same workflow task as the timer counts as an answer. An operator may extend
-        the deadline; the wait then goes on to the new one. A cancel request from outside parks the case here."""
+        the deadline; the wait then goes on to the new one. A cancel request from outside parks the case here.
+        Reminders, in order of time, go out beside the wait, each at its time if the wait is still on."""
         wait = self.wait_now = Wait(on, code, workflow.now(), due)
-        answered = await self._wait_until(wait, until)
+        answered = await self._wait_until(wait, until, list(reminders))
         self.wait_now = None
         return answered
 
-    async def _wait_until(self, wait: Wait, until: Callable[[], bool]) -> bool:
+    async def _wait_until(self, wait: Wait, until: Callable[[], bool], reminders: list[Reminder]) -> bool:
         while not until():
+            while reminders and reminders[0].at <= workflow.now() < wait.due:
+                self.spawn(reminders.pop(0).send())
             if self.cancel_wanted:
                 self.cancel_wanted = False
                 await self.park(
@@ -183,6 +204,8 @@ class Desk:
             left = wait.due - workflow.now()
             if left <= timedelta(0):
                 return False
+            if reminders and reminders[0].at < wait.due:
+                left = reminders[0].at - workflow.now()
             self.publish()
             self._extended = False
             try:

@@ -1,4 +1,4 @@
-"""Everything that runs: Temporal, the three outside parties, the product's processes. Loopback only, free ports."""
+"""Everything that runs: Temporal, the four outside parties, the product's processes. Loopback only, free ports."""
 
 from __future__ import annotations
 
@@ -152,6 +152,7 @@ def _gateways(parties: Parties, token: str) -> Mapping[str, str]:
         "BACKHAUL_COURIERS": json.dumps({"sandbox": provider(parties.courier.url)}),
         "BACKHAUL_PAYMENTS": json.dumps(provider(parties.psp.url)),
         "BACKHAUL_INSURER": json.dumps(provider(parties.insurer.url)),
+        "BACKHAUL_NOTICES": json.dumps(provider(parties.notices.url)),
     }
 
 

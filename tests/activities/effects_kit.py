@@ -60,6 +60,7 @@ class Kit:
     now: datetime = AT
     beats: int = 0
     attempt: int = 1
+    started: datetime = AT
     couriers: CourierActivities = field(init=False)
     payments: PaymentActivities = field(init=False)
     insurers: InsurerActivities = field(init=False)
@@ -72,7 +73,7 @@ class Kit:
     async def run(self, method: Callable[[A], Awaitable[R]], argument: A) -> R:
         """Run an activity as a worker would."""
         environment = ActivityEnvironment()
-        environment.info = replace(ActivityEnvironment.default_info(), attempt=self.attempt)
+        environment.info = replace(ActivityEnvironment.default_info(), attempt=self.attempt, started_time=self.started)
 
         def beat(*_: object) -> None:
             self.beats += 1

@@ -24,6 +24,7 @@ class WorkerProcess:
             "BACKHAUL_COURIERS": json.dumps({"sandbox": servers["courier"]}),
             "BACKHAUL_PAYMENTS": json.dumps(servers["psp"]),
             "BACKHAUL_INSURER": json.dumps(servers["insurer"]),
+            "BACKHAUL_NOTICES": json.dumps(servers["notices"]),
             "BACKHAUL_POLICY_BOOK": "demo",
             "BACKHAUL_HEALTH_ADDRESS": "127.0.0.1:0",
         }

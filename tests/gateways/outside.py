@@ -1,4 +1,4 @@
-"""The sandbox's three servers on real sockets, and the gateways pointed at them."""
+"""The sandbox's four servers on real sockets, and the gateways pointed at them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sandbox.common.settings import PartySettings
 from sandbox.courier.app import create_app as courier_app
 from sandbox.courier.settings import CourierSettings
 from sandbox.insurer.app import create_app as insurer_app
+from sandbox.notices.app import create_app as notices_app
 from sandbox.psp.app import create_app as psp_app
 
 TOKEN, CONTROL = "token", "control"
@@ -29,7 +30,7 @@ HOLD_MS = 3_000
 
 @dataclass(frozen=True)
 class Outside:
-    """The world outside. Parties are called courier, psp and insurer."""
+    """The world outside. Parties are called courier, psp, insurer and notices."""
 
     servers: dict[str, RunningServer]
     http: httpx2.AsyncClient
@@ -78,12 +79,21 @@ class Outside:
         """What the payment provider paid out to somebody."""
         return [row for row in await self.whole_statement("psp") if row.kind == "payout" and row.payee == payee]
 
+    async def told(self, subject: str) -> list[tuple[str, str]]:
+        """What the parties were told on a case, `merchant/rma`: (recipient, about), in order."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        url = f"{self.servers['notices'].url}/v1/notices"
+        answer = await self.http.get(url, params={"subject": subject}, headers=headers)
+        assert answer.is_success, answer.text
+        return [(one["recipient"], one["about"]) for one in answer.json()["notices"]]
+
     async def whole_statement(self, party: str) -> list[StatementRow]:
         """All rows of a party's own statement."""
         of = {
             "courier": self.gateways.courier("sandbox"),
             "psp": self.gateways.payments,
             "insurer": self.gateways.insurer,
+            "notices": self.gateways.notices,
         }
         rows: list[StatementRow] = []
         since: int | None = 0
@@ -96,7 +106,7 @@ class Outside:
 
 @asynccontextmanager
 async def outside(folder: Path) -> AsyncIterator[Outside]:
-    """Start all three; their books are in `folder`."""
+    """Start all four; their books are in `folder`."""
 
     def settings(party: str) -> dict[str, Any]:
         return {"book": folder / f"{party}.db", "token": TOKEN, "control_token": CONTROL, "seed": 7}
@@ -105,11 +115,14 @@ async def outside(folder: Path) -> AsyncIterator[Outside]:
         "courier": courier_app(CourierSettings(**settings("courier"))),
         "psp": psp_app(PartySettings(**settings("psp"))),
         "insurer": insurer_app(PartySettings(**settings("insurer"))),
+        "notices": notices_app(PartySettings(**settings("notices"))),
     }
     servers = {party: await serve(app) for party, app in apps.items()}
     end = {party: Endpoint(server.url, TOKEN, timeout_s=TIMEOUT_S) for party, server in servers.items()}
     couriers = {"sandbox": end["courier"], "sandbox-b": end["courier"]}
-    gateways = build(GatewaySettings(couriers=couriers, payments=end["psp"], insurer=end["insurer"]))
+    gateways = build(
+        GatewaySettings(couriers=couriers, payments=end["psp"], insurer=end["insurer"], notices=end["notices"])
+    )
     http = httpx2.AsyncClient()
     try:
         yield Outside(servers, http, gateways)

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from backhaul.errors import BackhaulError, Rejected, Transient, Unknown
+from backhaul.facts import Text
 from backhaul.money import Money
-from gateways.ports import BookingRequest, ClaimKind, Parcel, Provider, Standing
+from gateways.ports import BookingRequest, ClaimKind, NoticeLetter, Parcel, Provider, Standing
 from gateways.registry import Endpoint, GatewaySettings, build
 from tests.gateways.outside import HOLD_MS, Outside
 
@@ -154,6 +155,11 @@ async def _close(world: Outside, key: str) -> Any:
     return await world.gateways.insurer.close(key, ref_of(key))
 
 
+async def _tell(world: Outside, key: str) -> Any:
+    letter = NoticeLetter(recipient="consumer:c1", subject="m1/r1", about="offer", text=Text(en="an offer", zh="挽单"))
+    return await world.gateways.notices.send(key, letter)
+
+
 @dataclass(frozen=True)
 class Operation:
     """One mutating call: what must be there before it, and the kind of its row in the statement, if money moves."""
@@ -182,6 +188,7 @@ OPERATIONS = [
     Operation("insurer", "POST /v1/claims/*/pay", _approved, _pay, "payment"),
     Operation("insurer", "POST /v1/claims/*/close", _reserved, _close),
     Operation("insurer", "POST /v1/remittances", _approved, _remit, "recovery"),
+    Operation("notices", "POST /v1/notices", _nothing, _tell),
 ]
 FAULTS: list[tuple[dict[str, Any], type[BackhaulError], str, bool]] = [
     ({"kind": "unavailable_before"}, Transient, "provider_unavailable", False),
@@ -204,6 +211,7 @@ def provider(world: Outside, party: str) -> Provider:
         "courier": world.gateways.courier("sandbox"),
         "psp": world.gateways.payments,
         "insurer": world.gateways.insurer,
+        "notices": world.gateways.notices,
     }
     return known[party]
 
@@ -239,7 +247,9 @@ async def test_a_wrong_token_is_refused(world: Outside, op: Operation) -> None:
     key = f"m1:r1:token.{OPERATIONS.index(op)}:1"
     await op.before(world, key)
     end = {party: Endpoint(server.url, "guess") for party, server in world.servers.items()}
-    settings = GatewaySettings({"sandbox": end["courier"], "sandbox-b": end["courier"]}, end["psp"], end["insurer"])
+    settings = GatewaySettings(
+        {"sandbox": end["courier"], "sandbox-b": end["courier"]}, end["psp"], end["insurer"], end["notices"]
+    )
     stranger = build(settings)
     try:
         with pytest.raises(Rejected) as caught:
@@ -250,12 +260,12 @@ async def test_a_wrong_token_is_refused(world: Outside, op: Operation) -> None:
         await stranger.aclose()
 
 
-@pytest.mark.parametrize("party", ["courier", "psp", "insurer"])
+@pytest.mark.parametrize("party", ["courier", "psp", "insurer", "notices"])
 async def test_an_unknown_key_is_none(world: Outside, party: str) -> None:
     assert await provider(world, party).operation("m1:r1:never/done:1") is None
 
 
-@pytest.mark.parametrize("party", ["courier", "psp", "insurer"])
+@pytest.mark.parametrize("party", ["courier", "psp", "insurer", "notices"])
 async def test_a_lookup_in_trouble_is_transient(world: Outside, party: str) -> None:
     """Even a 500: reading changes nothing."""
     await world.faults(party, {"match": "GET /v1/statement", "kind": "error_after"})

@@ -194,7 +194,7 @@ async def test_a_demand(world: Outside, answer: str, standing: DemandStanding) -
 async def test_an_adapter_or_courier_that_does_not_exist(world: Outside) -> None:
     end = Endpoint("http://127.0.0.1:1", "secret")
     with pytest.raises(ValueError, match="pigeon"):
-        build(GatewaySettings({"a": Endpoint(end.url, end.token, adapter="pigeon")}, end, end))
+        build(GatewaySettings({"a": Endpoint(end.url, end.token, adapter="pigeon")}, end, end, end))
     with pytest.raises(Rejected):
         world.gateways.courier("pigeon")
     assert "secret" not in repr(end)

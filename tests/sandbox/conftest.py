@@ -1,4 +1,4 @@
-"""Each test has its own three parties, on free ports, with empty books."""
+"""Each test has its own four parties, on free ports, with empty books."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ async def psp(parties: Parties) -> AsyncIterator[Api]:
 @pytest.fixture
 async def insurer(parties: Parties) -> AsyncIterator[Api]:
     api = Api(parties.insurer)
+    yield api
+    await api.aclose()
+
+
+@pytest.fixture
+async def notices(parties: Parties) -> AsyncIterator[Api]:
+    api = Api(parties.notices)
     yield api
     await api.aclose()
 

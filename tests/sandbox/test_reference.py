@@ -11,12 +11,13 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from sandbox import courier, insurer, psp
+from sandbox import courier, insurer, notices, psp
 from sandbox.common.faults import Kind, Plan
 from sandbox.courier import CourierSettings
 from sandbox.courier import wire as courier_wire
 from sandbox.insurer import PartySettings
 from sandbox.insurer import wire as insurer_wire
+from sandbox.notices import app as notices_app
 from sandbox.psp import app as psp_app
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/sandbox.md").read_text(encoding="utf-8")
@@ -26,7 +27,7 @@ CODES = re.compile(r"""Refusal\(\s*\d{3},\s*"([a-z_]+)\"""")
 def app_of(name: str, book: Path) -> Starlette:
     if name == "courier":
         return courier.create_app(CourierSettings(book=book, token="t", control_token="c"))
-    create = {"psp": psp.create_app, "insurer": insurer.create_app}[name]
+    create = {"psp": psp.create_app, "insurer": insurer.create_app, "notices": notices.create_app}[name]
     return create(PartySettings(book=book, token="t", control_token="c"))
 
 
@@ -35,11 +36,11 @@ def mentions(method: str, path: str) -> bool:
     return re.search(rf"`{method} {re.escape(plain)}[`?]", PAGE) is not None
 
 
-@pytest.mark.parametrize("name", ["courier", "psp", "insurer"])
+@pytest.mark.parametrize("name", ["courier", "psp", "insurer", "notices"])
 def test_every_route_is_in_the_reference(name: str, tmp_path: Path) -> None:
     routes = [route for route in app_of(name, tmp_path / "book.db").routes if isinstance(route, Route)]
     calls = [(method, route.path) for route in routes for method in route.methods or () if method != "HEAD"]
-    assert len(calls) > 8
+    assert len(calls) > 6
     assert [call for call in calls if not mentions(*call)] == []
 
 
@@ -57,7 +58,7 @@ def test_every_code_and_fault_is_in_the_reference() -> None:
 
 def test_the_examples_are_valid() -> None:
     examples = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
-    models = (None, courier_wire.Script, psp_app.Script, insurer_wire.Script, Plan)
+    models = (None, courier_wire.Script, psp_app.Script, insurer_wire.Script, notices_app.Script, Plan)
     assert len(examples) == len(models)
     for example, model in zip(examples, models, strict=True):
         if model is not None:

@@ -29,7 +29,7 @@ from worker.converter import data_converter
 from worker.process import Misconfigured
 from worker.settings import Settings
 
-NOWHERE = dict.fromkeys(("courier", "psp", "insurer"), "http://127.0.0.1:1")
+NOWHERE = dict.fromkeys(("courier", "psp", "insurer", "notices"), "http://127.0.0.1:1")
 SLOW_MS = 2_500
 BUDGET_S = 25.0
 """More than the drain of 20 s, less than the 30 s after which a container is killed."""
@@ -47,6 +47,7 @@ def environment_of(
         "BACKHAUL_COURIERS": json.dumps({"sandbox": servers["courier"]}),
         "BACKHAUL_PAYMENTS": json.dumps(servers["psp"]),
         "BACKHAUL_INSURER": json.dumps(servers["insurer"]),
+        "BACKHAUL_NOTICES": json.dumps(servers["notices"]),
         "BACKHAUL_HEALTH_ADDRESS": f"127.0.0.1:{ports[0]}",
         "BACKHAUL_METRICS_ADDRESS": f"127.0.0.1:{ports[1]}",
         "BACKHAUL_LOG_FORMAT": "json",

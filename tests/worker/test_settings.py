@@ -76,17 +76,19 @@ def test_providers_as_json_and_field_by_field(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("BACKHAUL_PAYMENTS", '{"url": "http://p", "token": "t2", "timeout_s": 2}')
     monkeypatch.setenv("BACKHAUL_INSURER__URL", "http://i")
     monkeypatch.setenv("BACKHAUL_INSURER__TOKEN", "t3")
+    monkeypatch.setenv("BACKHAUL_NOTICES", '{"url": "http://n", "token": "t4"}')
     settings = read_settings(Settings)
     providers = settings.gateways()
     assert providers.couriers["sandbox"].url == "http://c"
     assert (providers.payments.token, providers.payments.timeout_s) == ("t2", 2)
     assert (providers.insurer.url, providers.insurer.token, providers.insurer.timeout_s) == ("http://i", "t3", 8)
+    assert providers.notices.url == "http://n"
     assert "t3" not in repr(settings)
     assert "t3" not in repr(providers)
 
 
 def test_missing_providers_are_named() -> None:
-    with pytest.raises(ValueError, match="BACKHAUL_COURIERS, BACKHAUL_PAYMENTS, BACKHAUL_INSURER"):
+    with pytest.raises(ValueError, match="BACKHAUL_COURIERS, BACKHAUL_PAYMENTS, BACKHAUL_INSURER, BACKHAUL_NOTICES"):
         read_settings(Settings).gateways()
 
 

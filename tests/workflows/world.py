@@ -122,6 +122,15 @@ class Case:
         """Until the case waits for this."""
         return await self.until(lambda s: s.waiting is not None and s.waiting.code == code, f"waiting for {code}")
 
+    async def until_told(self, recipient: str, about: str, tries: int = 200) -> None:
+        """Until the inbox delivered this."""
+        subject = f"{self.request.merchant_id}/{self.request.rma_id}"
+        for _ in range(tries):
+            if (recipient, about) in await self.world.outside.told(subject):
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{recipient} was never told {about}")
+
     async def parks(self, reason: str) -> CaseStatus:
         """Until the case is parked for this reason."""
         return await self.until(lambda s: s.attention is not None and s.attention.reason == reason, f"parked: {reason}")
@@ -210,6 +219,12 @@ class World:
             return (await self.env.get_current_time()).astimezone(UTC)
         except Exception:
             return datetime.now(UTC)
+
+    async def until(self, moment: datetime) -> None:
+        """Let time pass up to a moment; a moment that is over is over."""
+        left = moment - await self.now()
+        if left > timedelta(0):
+            await self.env.sleep(left)
 
     async def import_order(self, plan: Plan) -> ImportOrder:
         """Import the plan's order in the product, capture and cover it outside."""

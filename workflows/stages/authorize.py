@@ -11,6 +11,8 @@ from activities.declarations import judge_case
 from backhaul.case import Region
 from backhaul.facts import Party, digest
 from workflows.case_run import CaseRun
+from workflows.desk import Reminder
+from workflows.stages.notices import notify, remind
 
 
 async def judge(run: CaseRun) -> None:
@@ -44,11 +46,16 @@ async def authorize(run: CaseRun) -> bool:
 
 
 async def _merchant_review(run: CaseRun) -> bool:
-    """X1: the merchant's silence authorizes."""
+    """X1: reminded once, then the merchant's silence authorizes."""
     mail, terms = run.mail, run.judged.terms
-    due = workflow.now() + timedelta(seconds=terms.merchant_silence_s)
+    silence, reminder = timedelta(seconds=terms.merchant_silence_s), timedelta(seconds=terms.merchant_reminder_s)
+    told = await notify(run, Party.MERCHANT, "review_request", workflow.now() + silence)
     answered = await run.wait(
-        Party.MERCHANT, "merchant_review", due, lambda: bool(mail.authorize or mail.decline or mail.withdraw)
+        Party.MERCHANT,
+        "merchant_review",
+        told + silence,
+        lambda: bool(mail.authorize or mail.decline or mail.withdraw),
+        reminders=[Reminder(told + reminder, lambda: remind(run, Party.MERCHANT, "review_reminder"))],
     )
     if mail.withdraw is not None:
         run.regions.to(Region.AUTHORIZATION, "withdrawn")

@@ -25,6 +25,11 @@ async def to_the_merchant(case: Case) -> None:
     await case.waits_for("receipt")
 
 
+async def told(case: Case) -> list[tuple[str, str]]:
+    """Who was told what on the case, in order, by the inbox's own book."""
+    return await case.world.outside.told(f"{case.request.merchant_id}/{case.request.rma_id}")
+
+
 def templates(entries: list[tuple[str, int]]) -> dict[str, int]:
     """Totals by template."""
     totals: dict[str, int] = {}

@@ -1,0 +1,1 @@
+"""Who delivers notices, one package each."""

@@ -1,0 +1,1 @@
+"""The sandbox's inbox of notices: wire types, pure mapping, thin client."""
