@@ -9,6 +9,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from backhaul.corrections import CorrectionEvent, CorrectionKind
 from backhaul.facts import BookRef, Frozen, Inspection, Liable, LineFinding, Method, Party, Text, Verdict
 from backhaul.ledger import CaseRef
 from backhaul.messages import CaseStatus, DoorstepFinding, OpenReturn, PickupReport, ProvideWaybill, TrackingReport
@@ -384,6 +385,30 @@ class RecoveryOutcome(Frozen):
     claim_ref: str
     state: str
     recovered: Money
+
+
+# ---- corrections of closed cases -----------------------------------------------------------------------------------
+
+
+class StartCorrection(Frozen):
+    """Argument of the Correction workflow: what came up after the close. `regions`: how the case was closed."""
+
+    case: CaseRef
+    n: int
+    kind: CorrectionKind
+    event: CorrectionEvent
+    terms: Terms
+    regions: dict[str, str] = Field(default_factory=dict)
+
+
+class EndCorrection(Frozen):
+    """Close a correction in the store, once the books of the case hold again."""
+
+    case: CaseRef
+    n: int
+    outcome: str
+    regions: dict[str, str]
+    at: datetime
 
 
 # ---- settlement ----------------------------------------------------------------------------------------------------

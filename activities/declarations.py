@@ -93,6 +93,7 @@ record_pickup = _step("record_pickup", c.RecordPickup, c.Collected, lambda a: "s
 assess_finding = _step("assess_finding", c.AssessFinding, c.Assessment, lambda a: "who is liable for the finding")
 settle_case = _step("settle_case", c.SettleCase, c.Remedy, lambda a: f"fix and post the amounts: {a.event}")
 end_case = _step("end_case", c.EndCase, c.Receipt, lambda a: f"close as {a.outcome}")
+end_correction = _step("end_correction", c.EndCorrection, c.Receipt, lambda a: f"correction {a.n} ends as {a.outcome}")
 find_ruling = _step("find_ruling", c.FindRuling, c.Found, lambda a: f"read ruling {a.ruling_id}")
 find_approval = _step("find_approval", c.FindApproval, c.Found, lambda a: f"read approval {a.approval_id}")
 

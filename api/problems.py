@@ -47,6 +47,7 @@ STATUS: dict[str, int] = {
     "currency_mismatch": 422,
     "return_conflict": 409,
     "return_closed": 409,
+    "return_open": 409,
     "unknown_book": 422,
     # what a case cannot do now
     "already_picked_up": 409,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from backhaul.facts import Text, Token
-from backhaul.messages import CaseStatus, FirstDecision, MoneyView
+from backhaul.ids import parse_case_key
+from backhaul.messages import CaseStatus, CorrectionStatus, FirstDecision, MoneyView
 from backhaul.money import Money
-from store.tables import CaseRow
+from store.tables import CaseRow, CorrectionRow
 
 
 class View(BaseModel):
@@ -62,10 +63,10 @@ def summary_of(row: CaseRow) -> CaseSummary:
     )
 
 
-def status_of(row: CaseRow) -> CaseStatus:
-    """The last view that was kept; without one, what the row's columns know."""
+def status_of(row: CaseRow, corrected: tuple[CorrectionStatus, ...] = ()) -> CaseStatus:
+    """The last view that was kept, with its corrections; without one, what the row's columns know."""
     if row.status is not None:
-        return CaseStatus.model_validate(row.status)
+        return CaseStatus.model_validate(row.status).model_copy(update={"corrections": corrected})
     gone = row.refunded_minor + row.withheld_minor
     return CaseStatus(
         merchant_id=row.merchant_id,
@@ -85,6 +86,24 @@ def status_of(row: CaseRow) -> CaseStatus:
             remaining=_money(row, max(0, row.refundable_minor - gone)),
         ),
         closed=row.closed_at is not None,
+        corrections=corrected,
+    )
+
+
+def correction_of(row: CorrectionRow) -> CorrectionStatus:
+    """A correction as the database knows it."""
+    case = parse_case_key(row.case_key)
+    return CorrectionStatus(
+        merchant_id=case.merchant_id,
+        rma_id=case.rma_id,
+        n=row.n,
+        kind=row.kind,
+        state=row.state,
+        outcome=row.outcome,
+        workflow_id=row.workflow_id,
+        event_id=row.event_id,
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
     )
 
 

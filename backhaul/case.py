@@ -6,6 +6,7 @@ Pure. A region that is not begun is `none`. An illegal transition is a bug of th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -139,8 +140,9 @@ class IllegalTransition(RuntimeError):
 class Regions:
     """The present state of all regions of one case. Mutable, owned by one workflow."""
 
-    def __init__(self) -> None:
-        self._now = dict(INITIAL)
+    def __init__(self, now: Mapping[str, str] | None = None) -> None:
+        """`now`: how a closed case ended, where a correction goes on from there."""
+        self._now = {region: (now or {}).get(region.value, state) for region, state in INITIAL.items()}
 
     def __getitem__(self, region: Region) -> str:
         return self._now[region]

@@ -66,6 +66,7 @@ CODES: dict[str, str] = {
     "currency_mismatch": "Amounts of one order must be in one currency.",
     "return_conflict": "This return was opened before with another body.",
     "return_closed": "The return is closed; the answer shows how it ended.",
+    "return_open": "The return is not closed yet: what comes up is the case's own, and no correction.",
     "unknown_book": "The policy book named by (version, hash) is not loaded here.",
     # what a case cannot do now
     "already_picked_up": "The courier has scanned the goods; the return cannot be withdrawn any more.",

@@ -387,6 +387,24 @@ class EventView(Frozen):
     by: Party
 
 
+class CorrectionStatus(Frozen):
+    """One correction of a closed case: what came up, what it waits for, how it ended."""
+
+    merchant_id: Token
+    rma_id: Token
+    n: int
+    kind: str
+    state: str = Field(description="open or closed")
+    outcome: str | None = None
+    workflow_id: str
+    event_id: str
+    opened_at: AwareDatetime
+    closed_at: AwareDatetime | None = None
+    waiting: WaitView | None = None
+    attention: AttentionView | None = None
+    events: tuple[EventView, ...] = ()
+
+
 class CaseStatus(Frozen):
     """The one typed view of a case."""
 
@@ -403,6 +421,7 @@ class CaseStatus(Frozen):
     events: tuple[EventView, ...] = ()
     waybill: str | None = None
     closed: bool = False
+    corrections: tuple[CorrectionStatus, ...] = Field(default=(), description="what came up after the close")
 
 
 class Explanation(Frozen):
@@ -425,6 +444,17 @@ class CaseOutcome(Frozen):
     indemnified: Money
     freight: Money
     recovery: str | None = Field(default=None, description="workflow id of the recovery handed over, if any")
+
+
+class CorrectionOutcome(Frozen):
+    """How a correction ended: the workflow's result."""
+
+    merchant_id: Token
+    rma_id: Token
+    n: int
+    kind: str
+    outcome: str
+    regions: dict[str, str]
 
 
 # ---- authority --------------------------------------------------------------------------------------------------

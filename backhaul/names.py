@@ -17,6 +17,7 @@ class WorkflowType(StrEnum):
     """Registered workflow types."""
 
     RETURN_CASE = "ReturnCase"
+    CORRECTION = "Correction"
     RECOVERY = "Recovery"
     SETTLEMENT_CYCLE = "SettlementCycle"
     SETTLEMENT = "Settlement"

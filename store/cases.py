@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from backhaul.errors import Refusal, Rejected
 from backhaul.facts import Inspection, Verdict, digest
 from backhaul.ids import parse_case_key
 from backhaul.messages import CaseStatus, Explanation
+from backhaul.money import Money
 from store.sql import insert_all, insert_once
 from store.tables import CaseLineRow, CaseRow, CaseStepRow, DecisionRow, FactRow, InspectionRow
 
@@ -218,6 +219,20 @@ async def save_status(session: AsyncSession, status: CaseStatus, at: datetime) -
     }
     case_key = f"{status.merchant_id}/{status.rma_id}"
     await session.exec(update(CaseRow).where(col(CaseRow.case_key) == case_key).values(**values))
+
+
+async def save_corrected(session: AsyncSession, case_key: str, regions: Mapping[str, str], at: datetime) -> None:
+    """A correction moved regions of a closed case, and its money: its last view shows them."""
+    row = await need(session, case_key, lock=True)
+    if row.status is not None:
+        kept = CaseStatus.model_validate(row.status)
+        refunded = Money(minor=row.refunded_minor, currency=row.currency)
+        indemnified = Money(minor=row.indemnified_minor, currency=row.currency)
+        money = kept.money.model_copy(update={"refunded": refunded, "indemnified": indemnified})
+        view = kept.model_copy(update={"regions": {**kept.regions, **regions}, "money": money})
+        row.status = view.model_dump(mode="json")
+    row.updated_at = at
+    session.add(row)
 
 
 async def add_money(

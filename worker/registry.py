@@ -28,18 +28,21 @@ from backhaul.names import QUEUE, QUEUE_PAYMENTS, QUEUES
 from backhaul.policy.library import Library
 from gateways.registry import Gateways
 from store.engine import Store
+from workflows.correction import Correction
 from workflows.recovery import Recovery
 from workflows.return_case import ReturnCase
 from workflows.settlement import Settlement, SettlementCycle
 
 Activity = Callable[..., Any]
 
-WORKFLOWS: tuple[type, ...] = (ReturnCase, Recovery, SettlementCycle, Settlement)
+WORKFLOWS: tuple[type, ...] = (ReturnCase, Correction, Recovery, SettlementCycle, Settlement)
 PASSED_THROUGH = (
     "backhaul",
     "activities.contract",
     "activities.declarations",
     "workflows.case_run",
+    "workflows.correction_run",
+    "workflows.corrections",
     "workflows.desk",
     "workflows.details",
     "workflows.stages",

@@ -32,11 +32,13 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.steps.correcting import start_of
+from backhaul.client import Backhaul
 from backhaul.messages import OpenReturn
 from backhaul.names import MERCHANT_ID, ORDER_ID, QUEUE, STAGE, WorkflowType, clamp
-from store import cases
+from store import cases, corrections
 from store.engine import Store
-from store.tables.cases import CaseRow
+from store.tables import CaseRow, CorrectionRow
 from worker.log import configure
 from worker.process import Misconfigured, connect_with, read_settings, run_main, stop_on_signals
 from worker.settings import Settings
@@ -96,7 +98,29 @@ async def sweep_once(
         for start in range(0, len(rows), AT_ONCE):
             some = await asyncio.gather(*(_look(client, row, restart) for row in rows[start : start + AT_ONCE]))
             found += [finding for finding in some if finding is not None]
-    return found + await _failing(client)
+    return found + await _corrections(client, store, before, restart) + await _failing(client)
+
+
+async def _corrections(client: Client, store: Store, before: datetime, restart: bool) -> list[Finding]:
+    """Corrections that are open and whose workflow is not running. One that is missing was opened by a process that
+    died before it could start it: it is started as a terminated one is carried on."""
+    async with store.read() as session:
+        rows = await corrections.open_ones(session, before)
+    found = []
+    for row in rows:
+        code, run_id = await _ended(client, row.workflow_id)
+        if code is not None:
+            carried_on = restart and code in {TERMINATED, MISSING} and await _correct(client, store, row)
+            found.append(Finding(code, row.workflow_id, run_id, carried_on))
+    return found
+
+
+async def _correct(client: Client, store: Store, row: CorrectionRow) -> bool:
+    async with store.read() as session:
+        case = await cases.need(session, row.case_key)
+    summary = f"Correction of return `{case.rma_id}`: {row.kind}, carried on"
+    await Backhaul(client).correct(row.workflow_id, start_of(row, case), summary)
+    return True
 
 
 async def _open_cases(store: Store) -> AsyncIterator[tuple[CaseRow, ...]]:
@@ -111,17 +135,22 @@ async def _open_cases(store: Store) -> AsyncIterator[tuple[CaseRow, ...]]:
 
 
 async def _look(client: Client, row: CaseRow, restart: bool) -> Finding | None:
-    try:
-        seen = await client.get_workflow_handle(row.workflow_id).describe()
-    except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
-            raise
-        return Finding(MISSING, row.workflow_id)
-    code = CLOSED_AS.get(seen.status) if seen.status is not None else None
+    code, run_id = await _ended(client, row.workflow_id)
     if code is None:
         return None
     carried_on = restart and code == TERMINATED and await _carry_on(client, row)
-    return Finding(code, row.workflow_id, seen.run_id, carried_on)
+    return Finding(code, row.workflow_id, run_id, carried_on)
+
+
+async def _ended(client: Client, workflow_id: str) -> tuple[str | None, str | None]:
+    """Why the workflow of something open is not running: a code, or None where it runs; and its last run."""
+    try:
+        seen = await client.get_workflow_handle(workflow_id).describe()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return MISSING, None
+    return CLOSED_AS.get(seen.status) if seen.status is not None else None, seen.run_id
 
 
 async def _carry_on(client: Client, row: CaseRow) -> bool:

@@ -1,4 +1,4 @@
-"""One running case: its regions, what the parties said, its money as the story knows it.
+"""One running case, or a correction of one: its regions, what the parties said, its money as the story knows it.
 
 How it waits, asks and parks is the desk's (workflows/desk.py).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from temporalio import workflow
 
@@ -15,6 +16,7 @@ from activities.contract import Found, Judgement, Patience
 from backhaul.case import Region, Regions, Situation, Stage, stage_of
 from backhaul.facts import Method, Party, Verdict
 from backhaul.ids import CaseId
+from backhaul.ledger import CaseRef
 from backhaul.messages import (
     AnswerFinding,
     Authorize,
@@ -24,6 +26,7 @@ from backhaul.messages import (
     EventView,
     OpenReturn,
     PickupReport,
+    ProvideAccount,
     ProvideWaybill,
     ReportReceiptIssue,
     TrackingReport,
@@ -31,6 +34,7 @@ from backhaul.messages import (
     Withdraw,
 )
 from backhaul.money import Money
+from backhaul.policy.terms import Terms
 from workflows import details
 from workflows.desk import Desk
 
@@ -56,6 +60,7 @@ class Mailbox:
     issue: ReportReceiptIssue | None = None
     ruling: Found | None = None
     approval: Found | None = None
+    account: ProvideAccount | None = None
 
     def forget_decisions(self) -> None:
         """Before a human is asked: a ruling or approval of an earlier question does not answer this one."""
@@ -73,21 +78,68 @@ class Sums:
     freight: int = 0
 
 
-class CaseRun(Desk):
-    """One running case: its state, and how it waits, asks and parks."""
+class Judged(Protocol):
+    """What stages need to know of the case they work for."""
 
-    def __init__(self, request: OpenReturn) -> None:
+    @property
+    def case(self) -> CaseRef: ...
+
+    @property
+    def terms(self) -> Terms: ...
+
+
+class CaseDesk(Desk):
+    """What a running case and a correction of a closed one have in common: stages that take it serve both."""
+
+    within: str = ""
+    """Tells the notices of a correction apart from the case's: `correction.1`."""
+
+    def __init__(self, case: CaseId) -> None:
         super().__init__()
-        self.request = request
-        self.merchant_id, self.order_id = request.merchant_id, request.order_id
-        self.id = CaseId(request.merchant_id, request.rma_id)
+        self.id = case
+        self.merchant_id = case.merchant_id
         self.regions = Regions()
         self.mail = Mailbox()
         self.sums = Sums()
-        self.judgement: Judgement | None = None
-        self.ready = False
         self.events: list[EventView] = []
         self.verdicts: list[Verdict] = []
+
+    @property
+    def judged(self) -> Judged:
+        """The case and its terms: timers and thresholds of the book at the request."""
+        raise NotImplementedError
+
+    @property
+    def patience(self) -> Patience:
+        """When to look again while a provider's answer is open (X18), from the case's own book."""
+        return Patience(delays_s=self.judged.terms.lookup_delays_s)
+
+    @property
+    def money_under_way(self) -> bool:
+        """Is any money of this case between two places?"""
+        refund = self.regions[Region.REFUND] in {"held", "due", "submitted", "abnormal", "alternate"}
+        indemnity = self.regions[Region.INDEMNITY] not in {"none", "paid", "denied"}
+        return refund or indemnity or self.effects_under_way
+
+    def money(self, minor: int) -> Money:
+        """An amount in the case's currency."""
+        return Money(minor=minor, currency=self.judged.terms.currency)
+
+    def tell(self, what: str, by: Party) -> None:
+        """Keep one event for people: views show the last ones."""
+        self.events.append(EventView(at=workflow.now(), what=what, by=by))
+        del self.events[:-MAX_EVENTS]
+
+
+class CaseRun(CaseDesk):
+    """One running case: its state, and how it waits, asks and parks."""
+
+    def __init__(self, request: OpenReturn) -> None:
+        super().__init__(CaseId(request.merchant_id, request.rma_id))
+        self.request = request
+        self.order_id = request.order_id
+        self.judgement: Judgement | None = None
+        self.ready = False
         self.seen: set[str] = set()
         self.messages = 0
         self.waybill: str | None = None
@@ -132,16 +184,9 @@ class CaseRun(Desk):
         return stage_of(self.regions, self.closed)
 
     @property
-    def patience(self) -> Patience:
-        """When to look again while a provider's answer is open (X18), from the case's own book."""
-        return Patience(delays_s=self.judged.terms.lookup_delays_s)
-
-    @property
     def money_under_way(self) -> bool:
-        """Is any money of this case between two places?"""
-        refund = self.regions[Region.REFUND] in {"held", "due", "submitted", "abnormal"}
-        indemnity = self.regions[Region.INDEMNITY] not in {"none", "paid", "denied"}
-        return refund or indemnity or self.credit_open or self.effects_under_way
+        """Is any money of this case between two places, or reserved?"""
+        return super().money_under_way or self.credit_open
 
     def situation(self) -> Situation:
         """What decides which updates are possible now (backhaul.case.refusal)."""
@@ -158,6 +203,10 @@ class CaseRun(Desk):
             money_under_way=self.money_under_way,
             has_deadline=self.wait_now is not None or bool(self.parked),
         )
+
+    def money(self, minor: int) -> Money:
+        """An amount in the order's currency."""
+        return Money(minor=minor, currency=self.judged.refundable.currency)
 
     def receive_pickup(self, report: PickupReport) -> bool:
         """Keep a courier's visit once, whichever way it came. False: known already."""
@@ -177,12 +226,3 @@ class CaseRun(Desk):
         if report.status is TrackingStatus.IN_TRANSIT and self.regions[Region.LOGISTICS] == "picked_up":
             self.regions.to(Region.LOGISTICS, "in_transit")
         return True
-
-    def money(self, minor: int) -> Money:
-        """An amount in the case's currency."""
-        return Money(minor=minor, currency=self.judged.refundable.currency)
-
-    def tell(self, what: str, by: Party) -> None:
-        """Keep one event for people: views show the last ones."""
-        self.events.append(EventView(at=workflow.now(), what=what, by=by))
-        del self.events[:-MAX_EVENTS]

@@ -13,6 +13,7 @@ from activities.contract import (
     Assessment,
     Collected,
     EndCase,
+    EndCorrection,
     FindApproval,
     FindRuling,
     Found,
@@ -25,7 +26,7 @@ from activities.contract import (
     SettleCase,
 )
 from activities.errors import step
-from activities.steps import authority, ending, finding, opening, parcel, settling
+from activities.steps import authority, correcting, ending, finding, opening, parcel, settling
 from activities.steps.desk import Desk, utc_now
 from backhaul.policy.library import Library
 from store.engine import Store
@@ -101,6 +102,16 @@ class CaseSteps:
         Retries: `store_busy` is tried again.
         Raises: Rejected(`invariant_broken`) naming which; nothing is written then."""
         return await ending.end(self._desk, argument)
+
+    @activity.defn(name=declared.end_correction.name)
+    @step
+    async def end_correction(self, argument: EndCorrection) -> Receipt:
+        """Check that the case owes nothing again, close the correction, show its regions in the case's last view.
+
+        Idempotency: by case and number; the first close stays.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`invariant_broken`) naming which, Rejected(`not_found`); nothing is written then."""
+        return await correcting.end(self._desk, argument)
 
     @activity.defn(name=declared.find_ruling.name)
     @step

@@ -39,7 +39,7 @@ async def _end(work: Work, argument: EndCase) -> Receipt:
     entries = [posted.entry for posted in await ledger.entries_of(work.session, work.key)]
     amounts = await cases.recorded(work.session, work.key, SETTLED, Amounts)
     await _release(work, argument.outcome, amounts, entries)
-    broken = [*_money(work, entries, amounts), *_lines(work), *await _paid(work, entries), *await _reserves(work)]
+    broken = [*_money(work, entries, amounts), *_lines(work), *await _paid(work, entries), *await reserves(work)]
     if broken:
         raise Rejected("invariant_broken", "; ".join(broken))
     await cases.save_status(work.session, argument.status, argument.at)
@@ -74,13 +74,7 @@ async def _release(work: Work, outcome: str, amounts: Amounts | None, entries: S
 
 def _money(work: Work, entries: Sequence[JournalEntry], amounts: Amounts | None) -> list[str]:
     """4 and 5: the merchant gets no more than the loss. 7 and 9: advances and refunds owed are at zero."""
-    broken = []
-    advances = sum(_net(entry, P.LIGHTNING_ADVANCES) for entry in entries)
-    if advances:
-        broken.append(f"7: P1130 of the case is {advances}")
-    owed = sum(_net(entry, P.REFUND_PAYABLE) for entry in entries)
-    if owed:
-        broken.append(f"9: P2010 of the case is {-owed}")
+    broken = owed(entries)
     indemnified = -_sum(entries, P.MERCHANT_PAYABLE, "J31", "J75", "J75b")
     # A case that ended without settling lost nothing.
     loss = amounts.result.loss.minor if amounts is not None else 0
@@ -89,6 +83,16 @@ def _money(work: Work, entries: Sequence[JournalEntry], amounts: Amounts | None)
         broken.append(f"4: {indemnified} indemnified for a loss of {loss}")
     if relieved + indemnified > loss:
         broken.append(f"5: {relieved} uncharged and {indemnified} indemnified for a loss of {loss}")
+    return broken
+
+
+def owed(entries: Sequence[JournalEntry]) -> list[str]:
+    """7 and 9: what the case has advanced and what it owes the consumer is at zero."""
+    broken = []
+    if advances := sum(_net(entry, P.LIGHTNING_ADVANCES) for entry in entries):
+        broken.append(f"7: P1130 of the case is {advances}")
+    if payable := sum(_net(entry, P.REFUND_PAYABLE) for entry in entries):
+        broken.append(f"9: P2010 of the case is {-payable}")
     return broken
 
 
@@ -114,7 +118,7 @@ async def _paid(work: Work, entries: Sequence[JournalEntry]) -> list[str]:
     return [f"3: {refunded} refunded, {paid} paid"] if refunded > paid + freight else []
 
 
-async def _reserves(work: Work) -> list[str]:
+async def reserves(work: Work) -> list[str]:
     """8 and 15: no claim of the case is open, no reserve is left; no credit is held but what the consumer owes."""
     broken = []
     for claim in await claims.of_case(work.session, work.key):

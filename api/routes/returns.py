@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from api import idempotency
+from api import corrections, idempotency
 from api.auth import Identity, MerchantQuery, allowed
 from api.idempotency import Key
 from api.openapi import documented
@@ -134,7 +134,7 @@ async def get_return(
             response.headers[SOURCE] = "case"
             return status
     response.headers[SOURCE] = "read-model"
-    return status_of(row)
+    return status_of(row, await corrections.of_case(given.store, row))
 
 
 @router.get(

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text as Line
 
 from backhaul.cli.cases import Stuck
-from backhaul.messages import CaseStatus, Explanation, MoneyView
+from backhaul.messages import CaseStatus, CorrectionStatus, Explanation, MoneyView
 
 LAST_EVENTS = 12
 
@@ -43,7 +43,18 @@ def show_case(console: Console, status: CaseStatus) -> None:
     if allowed:
         parts.append(Line(f"possible now: {', '.join(allowed)}"))
     parts.extend(Line(f"{moment(event.at)}  {event.by.value}: {event.what}") for event in status.events[-LAST_EVENTS:])
+    parts.extend(_correction(one) for one in status.corrections)
     console.print(Panel(Group(*parts), title=title, title_align="left"))
+
+
+def _correction(one: CorrectionStatus) -> Line:
+    """One line: number, what came up, how it ended or what it waits for."""
+    said = f"correction {one.n}, {one.kind} since {moment(one.opened_at)}: {one.outcome or one.state}"
+    if one.attention is not None:
+        return Line(f"{said}, PARKED {one.attention.reason}: send {one.attention.send}", style="bold red")
+    if one.waiting is not None:
+        said += f", waits on {one.waiting.on.value} for {one.waiting.code} until {moment(one.waiting.due)}"
+    return Line(said)
 
 
 def _money(money: MoneyView) -> Table:

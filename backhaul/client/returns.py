@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TypeVar
 
@@ -29,8 +29,8 @@ from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
 from backhaul.client.failures import ReturnClosed, is_gone, translate
 from backhaul.errors import Refusal
 from backhaul.facts import digest
-from backhaul.ids import return_id
-from backhaul.messages import Ack, CaseOutcome, CaseStatus, Explanation, FirstDecision, OpenReturn
+from backhaul.ids import CaseId, correction_id, return_id
+from backhaul.messages import Ack, CaseOutcome, CaseStatus, CorrectionStatus, Explanation, FirstDecision, OpenReturn
 from backhaul.names import MERCHANT_ID, ORDER_ID, QUEUE, STAGE, Query, Update, WorkflowType, clamp
 from backhaul.schemas import UPDATE_PAYLOADS
 
@@ -131,6 +131,50 @@ class Backhaul:
                 return answer
         except _Gone:
             raise await self._ended(merchant_id, rma_id) from None
+
+    async def correct(self, workflow_id: str, start: BaseModel, summary: str) -> None:
+        """Start a correction that the store has opened. One that runs, or has run, is a success."""
+        with suppress(WorkflowAlreadyStartedError):
+            async with self._translated():
+                await self.client.start_workflow(
+                    WorkflowType.CORRECTION.value,
+                    start,
+                    id=workflow_id,
+                    task_queue=self._queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+                    static_summary=summary[:200],
+                    rpc_timeout=self._patience,
+                )
+
+    async def correction(self, case: CaseId, n: int) -> CorrectionStatus:
+        """What a correction that runs says of itself. Raises as `status` does."""
+        handle = self.client.get_workflow_handle(correction_id(case, n))
+        try:
+            async with self._translated():
+                answer: CorrectionStatus = await handle.query(
+                    Query.STATUS.value, result_type=CorrectionStatus, rpc_timeout=self._patience
+                )
+                return answer
+        except _Gone:
+            raise Refusal("not_found") from None
+
+    async def report_correction(
+        self, case: CaseId, n: int, update: Update | str, payload: BaseModel, update_id: str | None = None
+    ) -> Ack:
+        """Send one update to a correction. Raises Refusal with its reason, `return_closed` once it has ended."""
+        handle = self.client.get_workflow_handle(correction_id(case, n))
+        try:
+            async with self._translated():
+                answer: Ack = await handle.execute_update(
+                    _update(update).value,
+                    payload,
+                    id=update_id or str(uuid.uuid4()),
+                    result_type=Ack,
+                    rpc_timeout=self._patience,
+                )
+                return answer
+        except _Gone:
+            raise Refusal("return_closed", "The correction is closed, or was never opened.") from None
 
     async def status(self, merchant_id: str, rma_id: str) -> CaseStatus:
         """The case's own view of itself. Raises Refusal(`not_found`), Transient where no worker can answer."""

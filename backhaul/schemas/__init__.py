@@ -54,6 +54,8 @@ ANSWERED: tuple[type[BaseModel], ...] = (
     m.CaseStatus,
     m.Explanation,
     m.CaseOutcome,
+    m.CorrectionStatus,
+    m.CorrectionOutcome,
     m.Approval,
     m.Ruling,
 )

@@ -10,6 +10,7 @@ from store.tables.cases import (
     IdempotencyRow,
     InspectionRow,
 )
+from store.tables.corrections import CorrectionRow
 from store.tables.guards import guard
 from store.tables.journal import BatchRow, CutRow, EntryLineRow, EntryRow, JournalHeadRow, LegRow
 from store.tables.money import (
@@ -35,6 +36,7 @@ __all__ = [
     "CaseStepRow",
     "ClaimRow",
     "ConsumerRow",
+    "CorrectionRow",
     "CoverageRow",
     "CreditHoldRow",
     "CutRow",

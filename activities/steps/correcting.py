@@ -1,0 +1,44 @@
+"""end_correction: a correction is closed once the case owes nothing again. Domain 2.10, invariants 7 to 9."""
+
+from __future__ import annotations
+
+from activities.contract import EndCorrection, Judgement, Receipt, StartCorrection
+from activities.steps.desk import Desk, Work
+from activities.steps.ending import owed, reserves
+from backhaul.corrections import CorrectionEvent, CorrectionKind
+from backhaul.errors import Rejected
+from backhaul.money import Money
+from store import cases, corrections, ledger
+from store.tables import CaseRow, CorrectionRow
+
+
+def start_of(row: CorrectionRow, case: CaseRow) -> StartCorrection:
+    """The argument with which a correction's workflow starts, first or carried on: all of it is in the store.
+
+    Raises Rejected(`not_found`) for a case that was never judged."""
+    if case.judgement is None:
+        raise Rejected("not_found", f"{case.case_key} was never judged")
+    judgement = Judgement.model_validate(case.judgement)
+    return StartCorrection(
+        case=judgement.case,
+        n=row.n,
+        kind=CorrectionKind(row.kind),
+        event=CorrectionEvent.model_validate(row.event),
+        terms=judgement.terms,
+        regions=dict((case.status or {}).get("regions", {})),
+    )
+
+
+async def end(desk: Desk, argument: EndCorrection) -> Receipt:
+    """Close the correction once. Raises Rejected(`invariant_broken`) naming what does not hold."""
+
+    async def work(now: Work) -> Receipt:
+        entries = [posted.entry for posted in await ledger.entries_of(now.session, now.key)]
+        broken = [*owed(entries), *await reserves(now)]
+        if broken:
+            raise Rejected("invariant_broken", "; ".join(broken))
+        await corrections.close(now.session, now.key, argument.n, argument.outcome, argument.at)
+        await cases.save_corrected(now.session, now.key, argument.regions, argument.at)
+        return Receipt(key=now.key, ref=argument.outcome, amount=Money.zero(now.order.order.currency))
+
+    return await desk.once(argument.case, f"end_correction:{argument.n}", argument, Receipt, work, argument.at)

@@ -1,0 +1,102 @@
+"""Corrections of closed cases: what came up after the close, and the updates that their stories take."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path
+from pydantic import BaseModel
+
+from api import corrections, idempotency
+from api.auth import Identity, MerchantQuery, allowed
+from api.idempotency import Key
+from api.openapi import EXAMPLES, documented
+from api.routes.returns import READERS
+from api.routes.updates import ALL, CODES_OF
+from api.services import Given
+from api.views import View
+from backhaul.errors import Refusal
+from backhaul.facts import Token
+from backhaul.ids import CaseId
+from backhaul.messages import Ack, CorrectionStatus
+from backhaul.names import ROLE_OF, UPDATE_DESCRIPTIONS, Update
+from backhaul.schemas import UPDATE_PAYLOADS
+from store import cases
+
+router = APIRouter(tags=["corrections"])
+
+TAKEN = (
+    Update.PROVIDE_ACCOUNT,
+    Update.RETRY_STEP,
+    Update.SKIP_STEP,
+    Update.EXTEND_DEADLINE,
+    Update.APPLY_RULING,
+    Update.APPLY_APPROVAL,
+    Update.CLOSE_CASE,
+)
+"""Updates that a correction takes; each as a return takes it."""
+Number = Annotated[int, Path(ge=1, le=10_000, description="the correction's number within the return")]
+
+
+class CorrectionList(View):
+    """A return's corrections in the order opened."""
+
+    corrections: tuple[CorrectionStatus, ...]
+
+
+@router.get(
+    "/v1/returns/{rma_id}/corrections", summary="What came up after the close", **documented(READERS, "not_found")
+)
+async def list_corrections(
+    rma_id: Token,
+    given: Given,
+    caller: Annotated[Identity, Depends(allowed(*READERS))],
+    merchant_id: MerchantQuery = None,
+) -> CorrectionList:
+    """Every correction of the return; those that are open say what they wait for, where a worker can answer."""
+    case = CaseId(caller.merchant(merchant_id), rma_id)
+    async with given.store.read() as session:
+        row = await cases.get(session, case.key)
+    if row is None:
+        raise Refusal("not_found")
+    return CorrectionList(corrections=await corrections.of_case(given.store, row, given.backhaul))
+
+
+def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
+    """The endpoint of one update. Its body's type is set below, as it differs from route to route."""
+
+    async def send(
+        rma_id: Token,
+        n: Number,
+        payload: BaseModel,
+        given: Given,
+        caller: Annotated[Identity, Depends(allowed(ROLE_OF[update]))],
+        merchant_id: MerchantQuery = None,
+        key: Key = None,
+    ) -> Ack:
+        case = CaseId(caller.merchant(merchant_id), rma_id)
+        sent = idempotency.optional(key)
+        update_id = None if sent is None else f"{update.value}:{sent}"
+        return await given.backhaul.report_correction(case, n, update, payload, update_id)
+
+    send.__annotations__ = {
+        **send.__annotations__,
+        "payload": UPDATE_PAYLOADS[update],
+        "caller": Annotated[Identity, Depends(allowed(ROLE_OF[update]))],
+    }
+    send.__name__ = f"correction_{update.value}"
+    send.__doc__ = UPDATE_DESCRIPTIONS[update]
+    return send
+
+
+for _update in TAKEN:
+    router.add_api_route(
+        f"/v1/returns/{{rma_id}}/corrections/{{n}}/{_update.value}",
+        _route(_update),
+        methods=["POST"],
+        response_model=Ack,
+        operation_id=f"correction_{_update.value}",
+        summary=f"{_update.value.replace('_', ' ').capitalize()}, in a correction",
+        **documented((ROLE_OF[_update],), *CODES_OF.get(_update, ()), *ALL, example=EXAMPLES.get(_update)),
+    )

@@ -1,0 +1,95 @@
+"""Correction: a fact that came after the close, carried to its end. Domain 2.10.
+
+The case itself stays closed: a correction posts reversals and new entries beside what was posted, never edits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from pydantic import ValidationError
+from temporalio import workflow
+
+from activities.contract import EndCorrection, StartCorrection
+from activities.declarations import end_correction
+from backhaul.facts import Party
+from backhaul.messages import Ack, CorrectionOutcome, CorrectionStatus, ProvideAccount
+from backhaul.names import UPDATE_DESCRIPTIONS, Query, Update, WorkflowType
+from workflows.correction_run import CorrectionRun
+from workflows.corrections import KINDS
+from workflows.desk import CloseRequested, reject
+from workflows.doors import OperatorDoors
+
+CLOSED_BY_OPERATOR = "closed_by_operator"
+
+
+@workflow.defn(name=WorkflowType.CORRECTION.value, failure_exception_types=[ValidationError])
+class Correction(OperatorDoors):
+    """One correction of a closed case, by its kind. Bad input fails the start; nothing wedges it."""
+
+    @workflow.init
+    def __init__(self, request: StartCorrection | None = None) -> None:
+        if not isinstance(request, StartCorrection) or request.kind not in KINDS:
+            reject("invalid_input", "the start needs a StartCorrection of a kind that this worker knows")
+        self.desk: CorrectionRun = CorrectionRun(request, workflow.info().start_time)
+        self.lock = asyncio.Lock()
+
+    @workflow.run
+    async def run(self, request: StartCorrection | None = None) -> CorrectionOutcome:
+        """Do what the kind says, then close in the books. Cancelling parks: money under way is never dropped."""
+        story = asyncio.create_task(self._story())
+        while True:
+            try:
+                return await asyncio.shield(story)
+            except asyncio.CancelledError:
+                if story.done():
+                    raise
+                self.desk.cancel_wanted = True
+
+    async def _story(self) -> CorrectionOutcome:
+        desk = self.desk
+        outcome = CLOSED_BY_OPERATOR
+        try:
+            outcome = await KINDS[desk.request.kind](desk)
+        except CloseRequested:
+            desk.close_reason = None
+        await desk.join()
+        await self._end(outcome)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return CorrectionOutcome(
+            merchant_id=desk.id.merchant_id,
+            rma_id=desk.id.rma_id,
+            n=desk.request.n,
+            kind=desk.request.kind.value,
+            outcome=outcome,
+            regions=desk.regions.plain(),
+        )
+
+    async def _end(self, outcome: str) -> None:
+        """Nothing is closed over broken books: the step parks until they hold."""
+        desk, request = self.desk, self.desk.request
+        while True:
+            end = EndCorrection(
+                case=request.case, n=request.n, outcome=outcome, regions=desk.regions.plain(), at=workflow.now()
+            )
+            try:
+                await desk.step(end_correction, end)
+                break
+            except CloseRequested:
+                desk.close_reason = None
+        desk.close(outcome)
+        desk.publish()
+
+    @workflow.query(name=Query.STATUS.value, description="Where the correction is, what it waits for, how it ended.")
+    def status(self) -> CorrectionStatus:
+        return self.desk.status()
+
+    @workflow.update(name=Update.PROVIDE_ACCOUNT.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_ACCOUNT])
+    def provide_account(self, said: ProvideAccount) -> Ack:
+        self.desk.mail.account = said
+        return self._took("names another account", Party.CONSUMER)
+
+    @provide_account.validator
+    def _provide_account_ok(self, said: ProvideAccount) -> None:
+        if self.desk.wait_now is None or self.desk.wait_now.code != "account":
+            reject("not_waiting")

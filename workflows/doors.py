@@ -1,0 +1,137 @@
+"""Updates that every workflow with a desk takes from operators: retry, skip under proof, more time, rulings, approvals.
+
+A mixin: the workflow sets `desk` and `lock` at its start. Update handlers of a base class are the workflow's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from activities.contract import FindApproval, FindRuling, ProveTerminal
+from activities.declarations import Declared, find_approval, find_ruling, prove_terminal
+from backhaul.facts import Frozen, Party
+from backhaul.messages import Ack, ApplyApproval, ApplyRuling, CloseCase, ExtendDeadline, RetryStep, SkipStep
+from backhaul.names import UPDATE_DESCRIPTIONS, Update
+from workflows.case_run import CaseDesk
+from workflows.desk import Parked, reject, trouble_of
+
+A = TypeVar("A", bound=Frozen)
+R = TypeVar("R", bound=Frozen)
+
+
+class OperatorDoors:
+    """The operators' updates of a workflow about one case."""
+
+    desk: CaseDesk
+    lock: asyncio.Lock
+
+    @workflow.update(name=Update.RETRY_STEP.value, description=UPDATE_DESCRIPTIONS[Update.RETRY_STEP])
+    def retry_step(self, said: RetryStep) -> Ack:
+        parked = self._parked_effect(said.step)
+        parked.command = "retry"
+        return self._took(f"tries {parked.step} again", Party.OPERATOR)
+
+    @retry_step.validator
+    def _retry_step_ok(self, said: RetryStep) -> None:
+        self._parked_effect(said.step)
+
+    @workflow.update(name=Update.SKIP_STEP.value, description=UPDATE_DESCRIPTIONS[Update.SKIP_STEP])
+    async def skip_step(self, said: SkipStep) -> Ack:
+        async with self.lock:
+            parked = self._parked_effect(said.step)
+            if parked.key is not None:
+                request = ProveTerminal(case=self.desk.judged.case, key=parked.key, approval_id=said.approval_id)
+                parked.deciding = True
+                try:
+                    parked.proof = await self._ask(prove_terminal, request)
+                except ApplicationError:
+                    parked.deciding = False
+                    raise
+            parked.command = "skip"
+        return self._took(f"skips {parked.step}", Party.OPERATOR)
+
+    @skip_step.validator
+    def _skip_step_ok(self, said: SkipStep) -> None:
+        parked = self._parked_effect(said.step)
+        if not parked.skippable:
+            reject("not_waiting", f"{parked.step} cannot be skipped")
+        if parked.key is not None and not (said.provider_proof or said.approval_id):
+            reject("proof_required")
+
+    @workflow.update(name=Update.EXTEND_DEADLINE.value, description=UPDATE_DESCRIPTIONS[Update.EXTEND_DEADLINE])
+    def extend_deadline(self, said: ExtendDeadline) -> Ack:
+        self.desk.extend(said.seconds)
+        return self._took(f"{said.seconds} s more", Party.OPERATOR)
+
+    @extend_deadline.validator
+    def _extend_deadline_ok(self, said: ExtendDeadline) -> None:
+        if self.desk.wait_now is None and not self.desk.parked:
+            reject("not_waiting")
+
+    @workflow.update(name=Update.APPLY_RULING.value, description=UPDATE_DESCRIPTIONS[Update.APPLY_RULING])
+    async def apply_ruling(self, said: ApplyRuling) -> Ack:
+        async with self.lock:
+            self._apply_ruling_ok(said)  # another one may have come in while this one waited
+            found = await self._ask(find_ruling, FindRuling(case=self.desk.judged.case, ruling_id=said.ruling_id))
+            self.desk.mail.ruling = found
+        return self._took(f"ruling {said.ruling_id}", Party.OPERATOR)
+
+    @apply_ruling.validator
+    def _apply_ruling_ok(self, said: ApplyRuling) -> None:
+        if not any(parked.reason == "ruling_needed" for parked in self.desk.parked):
+            reject("not_waiting")
+
+    @workflow.update(name=Update.APPLY_APPROVAL.value, description=UPDATE_DESCRIPTIONS[Update.APPLY_APPROVAL])
+    async def apply_approval(self, said: ApplyApproval) -> Ack:
+        parked = next((item for item in self.desk.parked if item.reason == "approval_required"), None)
+        if parked is None:
+            reject("not_waiting")
+        request = FindApproval(case=self.desk.judged.case, approval_id=said.approval_id, subject=parked.key or "")
+        self.desk.mail.approval = await self._ask(find_approval, request)
+        return self._took(f"approval {said.approval_id}", Party.OPERATOR)
+
+    @apply_approval.validator
+    def _apply_approval_ok(self, said: ApplyApproval) -> None:
+        if not any(parked.reason == "approval_required" for parked in self.desk.parked):
+            reject("not_waiting")
+
+    @workflow.update(name=Update.CLOSE_CASE.value, description=UPDATE_DESCRIPTIONS[Update.CLOSE_CASE])
+    def close_case(self, said: CloseCase) -> Ack:
+        self.desk.close_reason = said.reason
+        return self._took(f"closes: {said.reason}", Party.OPERATOR)
+
+    @close_case.validator
+    def _close_case_ok(self, said: CloseCase) -> None:
+        if not self.desk.parked:
+            reject("not_parked")
+        if self.desk.money_under_way:
+            reject("money_under_way")
+
+    # ---- shared ------------------------------------------------------------------------------------------------
+
+    def _took(self, what: str, by: Party) -> Ack:
+        self.desk.tell(what, by)
+        return Ack(stage=self.desk.stage_name())
+
+    def _parked_effect(self, step: str | None) -> Parked:
+        """The step that an operator may free now: the named one, or the one that is parked longest."""
+        free = (one for one in self.desk.parked if one.effect and not one.deciding and one.command is None)
+        found = next((one for one in free if step in {None, one.step, one.key}), None)
+        if found is None:
+            reject("not_parked")
+        return found
+
+    async def _ask(self, declared: Declared[A, R], request: A) -> R:
+        """Ask once for an operator's command. What was refused refuses the update, with its code."""
+        try:
+            return await self.desk.once(declared, request)
+        except ActivityError as error:
+            trouble = trouble_of(error)
+            reject(trouble.code, trouble.message)
+        except ValidationError:
+            reject("provider_malformed")
