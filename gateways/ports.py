@@ -35,6 +35,8 @@ class Operation(Frozen):
     code: str | None = None
     amount: Money | None = None
     payee: str | None = None
+    collected: Money | None = None
+    """Of a charge: what it got, at most its amount."""
 
 
 class StatementRow(Frozen):
@@ -172,6 +174,8 @@ class DemandAnswer(Frozen):
     claim_ref: str
     standing: DemandStanding
     accepted: Money | None = None
+    paid: Money | None = None
+    """In cash. What was set off is accepted and not paid."""
     payment_ref: str | None = None
 
 
@@ -209,6 +213,11 @@ class CourierGateway(Provider, Protocol):
     async def demand_answer(self, claim_ref: str) -> DemandAnswer:
         """What the carrier said to the demand so far."""
 
+    async def set_off(self, key: str, claim_ref: str, amount: Money) -> str:
+        """Take an amount off what we owe the carrier, in place of its payment; its reference.
+
+        Rejected(`already_decided`) where it has paid in cash."""
+
 
 # ---- payments -----------------------------------------------------------------------------------------------------
 
@@ -223,6 +232,8 @@ class PaymentState(Frozen):
     provider_code: str | None = None
     amount: Money
     payee: str
+    collected: Money | None = None
+    """Of a charge that succeeded: what it got, at most its amount."""
 
 
 class PaymentGateway(Provider, Protocol):
@@ -233,6 +244,9 @@ class PaymentGateway(Provider, Protocol):
 
     async def payout(self, key: str, payee: str, amount: Money, reference: str) -> PaymentState:
         """Pay out to a merchant."""
+
+    async def charge(self, key: str, payer: str, amount: Money, reference: str) -> PaymentState:
+        """Take what a consumer owes from what they pay with; it may get a part only. The payee is the platform."""
 
 
 # ---- insurers -----------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ class OperationWire(WireModel):
     amount: int | None = None
     currency: str | None = None
     payee: str | None = None
+    collected: int | None = None
 
 
 class StatementRowWire(WireModel):
@@ -70,6 +71,9 @@ def operation(wire: OperationWire, words: Mapping[str, Mapping[str, Standing]]) 
     amount = None
     if wire.amount is not None and wire.currency is not None:
         amount = money(wire.amount, wire.currency)
+    collected = None
+    if wire.collected is not None and wire.currency is not None:
+        collected = money(wire.collected, wire.currency)
     return Operation(
         key=wire.key,
         kind=wire.kind,
@@ -78,6 +82,7 @@ def operation(wire: OperationWire, words: Mapping[str, Mapping[str, Standing]]) 
         code=wire.code,
         amount=amount,
         payee=wire.payee,
+        collected=collected,
     )
 
 

@@ -15,6 +15,7 @@ from backhaul.facts import BookRef, digest
 from backhaul.ledger import JournalEntry, OrderRef, cover_bound, made, premium_remitted, sale_captured
 from backhaul.messages import ImportOrder, OrderImported
 from backhaul.money import Money
+from store import credit
 from store.ledger import post
 from store.sql import insert_once, upsert
 from store.tables import (
@@ -130,6 +131,8 @@ async def _keep_profiles(session: AsyncSession, order: ImportOrder, at: datetime
     known = await session.get(ConsumerRow, consumer.consumer_ref)
     if known is not None and known.currency != consumer.credit_limit.currency:
         raise Refusal("currency_mismatch", "the consumer's credit line is in another currency", field="consumer")
+    if known is not None:
+        await credit.set_limit(session, consumer.consumer_ref, consumer.credit_limit, at, "import")
     await upsert(
         session,
         ConsumerRow(

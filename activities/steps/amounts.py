@@ -135,7 +135,7 @@ async def _release_credit(work: Work, result: Consequences) -> None:
     owed = result.consumer_receivable + result.uncharged - result.uncharged.at_most(result.not_demanded)
     await credit.release(work.session, work.key, work.at, owed)
     if result.liable is Liable.CONSUMER and owed:
-        await credit.freeze(work.session, work.key)
+        await credit.freeze(work.session, work.key, work.at)
 
 
 async def recovery_of(work: Work, scan: Scan, amounts: Amounts) -> RecoveryPlan | None:

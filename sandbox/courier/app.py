@@ -26,6 +26,7 @@ from sandbox.courier.wire import (
     MoreItems,
     NewBooking,
     NewDemand,
+    NewSetOff,
     Release,
     Script,
     SelfShip,
@@ -84,6 +85,7 @@ class Courier(Party):
         self.read("/v1/invoices", self.visits.invoices)
         self.operation("/v1/demands", "demand", NewDemand, self.demands.receive)
         self.read("/v1/demands/{claim_ref:path}", self.demands.read)
+        self.operation("/v1/set_offs", "set_off", NewSetOff, self.demands.set_off)
 
     def _controls(self) -> None:
         add_control_plane(self)

@@ -11,7 +11,7 @@ from sandbox.common.errors import Refusal
 from sandbox.common.wire import Body, Call, Made, Nothing
 from sandbox.courier.parcels import Parcels
 from sandbox.courier.scripts import Scripts
-from sandbox.courier.wire import DemandAnswer, NewDemand
+from sandbox.courier.wire import DemandAnswer, NewDemand, NewSetOff
 
 _UNDECLARED_FREIGHTS = 3
 
@@ -52,7 +52,27 @@ class Demands:
     def view(self, demand: Row) -> Body:
         """A demand as its claimant sees it."""
         names = ("claim_ref", "waybill", "amount", "currency", "state", "accepted_amount", "payment_ref")
-        return {name: demand[name] for name in names} | {"paid_at": rfc3339_or_none(demand["paid_us"])}
+        shown = {name: demand[name] for name in names} | {"paid_at": rfc3339_or_none(demand["paid_us"])}
+        taken = self._set_off(demand["claim_ref"])
+        return shown | {"set_off_amount": taken, "paid_amount": self._owed(demand) if demand["payment_ref"] else 0}
+
+    def set_off(self, call: Call[NewSetOff]) -> Made:
+        """The claimant declares a set-off: so much less is paid in cash. Not after the payment, nor above it."""
+        wanted = call.body
+        demand = self._get(wanted.claim_ref)
+        if demand["payment_ref"] is not None:
+            raise Refusal(409, "already_paid", "the demand has been paid in cash")
+        if wanted.amount > demand["amount"] - self._set_off(wanted.claim_ref):
+            raise Refusal(422, "exceeds_demand", "more is set off than was demanded", field="amount")
+        ref = self._book.new_id("so_", call.key)
+        sql = "INSERT INTO set_offs VALUES (?, ?, ?, ?)"
+        self._book.run(sql, ref, wanted.claim_ref, wanted.amount, wanted.currency)
+        self._book.post(
+            key=call.key, kind="set_off", ref=ref, amount=wanted.amount, currency=wanted.currency, payee="platform",
+            at_us=call.now_us,
+        )  # fmt: skip
+        body = {"set_off_id": ref, "state": "noted", "claim_ref": wanted.claim_ref, "amount": wanted.amount}
+        return Made(body | {"currency": wanted.currency}, ref, 201, wanted.amount, wanted.currency, "platform")
 
     def live(self, claim_ref: str) -> Body:
         """The demand as it is now, for a look-up by key."""
@@ -73,15 +93,25 @@ class Demands:
             self._book.plan("demand_pay", claim_ref, {}, at_us=now_us() + script.pay_after_ms * 1000)
 
     def pay(self, claim_ref: str, _: dict[str, Any]) -> None:
-        """Planned work: pay what was accepted."""
+        """Planned work: pay what was accepted and not set off."""
         demand, now = self._get(claim_ref), now_us()
+        owed = self._owed(demand)
+        if owed <= 0:
+            return
         payment_ref = self._book.new_id("cmp_", claim_ref)
         sql = "UPDATE demands SET state = 'paid', payment_ref = ?, paid_us = ? WHERE claim_ref = ?"
         self._book.run(sql, payment_ref, now, claim_ref)
         self._book.post(
-            key=claim_ref, kind="compensation", ref=payment_ref, amount=demand["accepted_amount"],
+            key=claim_ref, kind="compensation", ref=payment_ref, amount=owed,
             currency=demand["currency"], payee="platform", at_us=now,
         )  # fmt: skip
+
+    def _set_off(self, claim_ref: str) -> int:
+        return self._book.number("SELECT sum(amount) FROM set_offs WHERE claim_ref = ?", claim_ref)
+
+    def _owed(self, demand: Row) -> int:
+        """What of an accepted demand is to be paid in cash."""
+        return int(demand["accepted_amount"] or 0) - self._set_off(demand["claim_ref"])
 
     def _get(self, claim_ref: str) -> Row:
         row = self._book.one("SELECT * FROM demands WHERE claim_ref = ?", claim_ref)

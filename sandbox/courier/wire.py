@@ -67,6 +67,14 @@ class NewDemand(Strict):
     reason: Text
 
 
+class NewSetOff(Strict):
+    """The claimant takes an amount off what it owes the courier, in place of a payment."""
+
+    claim_ref: Text
+    amount: Amount
+    currency: Currency
+
+
 class Step(Strict):
     """Something that will happen `after_ms` after the one before.
 

@@ -1,4 +1,4 @@
-"""The payment provider: captured payments, refunds and payouts."""
+"""The payment provider: captured payments, refunds, payouts, and charges to a consumer's own account."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ CREATE TABLE IF NOT EXISTS transfers (
   payee TEXT NOT NULL, amount INTEGER NOT NULL, currency TEXT NOT NULL, state TEXT NOT NULL, code TEXT,
   settled_us INTEGER);
 CREATE INDEX IF NOT EXISTS transfers_of ON transfers (payment_id);
+CREATE TABLE IF NOT EXISTS charges (
+  id TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE, payer TEXT NOT NULL, reference TEXT NOT NULL, amount INTEGER NOT NULL,
+  collected INTEGER NOT NULL, currency TEXT NOT NULL, state TEXT NOT NULL, code TEXT, settled_us INTEGER);
 CREATE TABLE IF NOT EXISTS accounts (payee TEXT PRIMARY KEY, state TEXT NOT NULL);
 """
 
@@ -59,8 +62,17 @@ class NewPayout(Strict):
     reference: Text
 
 
+class NewCharge(Strict):
+    """Money owed, taken from what a consumer pays with. It goes to the platform."""
+
+    payer: Text
+    amount: Amount
+    currency: Currency
+    reference: Text
+
+
 class Script(Strict):
-    """What becomes of transfers whose key contains `match`.
+    """What becomes of transfers and charges whose key contains `match`. `collects`: the most that a charge gets.
 
     `state` is the first state. A pending transfer turns to `then` after `after_ms`; without `then` it stays pending.
     `code` says why it fails in the end, `pending_code` why it is pending.
@@ -72,6 +84,7 @@ class Script(Strict):
     after_ms: Millis = 300
     code: Code | None = None
     pending_code: Code | None = None
+    collects: Amount | None = None
 
     @model_validator(mode="after")
     def _only_pending_turns(self) -> Script:
@@ -96,6 +109,7 @@ class Psp(Party):
         super().__init__("psp", settings, SCHEMA)
         self.operation("/v1/refunds", "refund", NewRefund, self._refund)
         self.operation("/v1/payouts", "payout", NewPayout, self._payout)
+        self.operation("/v1/charges", "charge", NewCharge, self._charge)
         add_control_plane(self)
         self.control("/payments", NewPayment, self._capture)
         self.control("/scripts", Script, self._script)
@@ -103,10 +117,12 @@ class Psp(Party):
 
     def work(self) -> dict[str, Work]:
         """Pending transfers settle later."""
-        return {"settle": self._settle_later}
+        return {"settle": self._settle_later, "charge": self._charge_later}
 
     def live(self, kind: str, ref: str, body: Body) -> Body:
         """A transfer as it is now."""
+        if kind == "charge":
+            return _charge_view(self._charge_of(ref))
         row = self.book.one("SELECT * FROM transfers WHERE id = ?", ref)
         return {} if row is None else _view(row)
 
@@ -168,6 +184,46 @@ class Psp(Party):
                 payee=row["payee"], at_us=now,
             )  # fmt: skip
 
+    def _charge(self, call: Call[NewCharge]) -> Made:
+        """A charge to the payer's own account: all of it, a part, or nothing, as scripted."""
+        wanted, key = call.body, call.key
+        script = script_within(self.book, key, Script) or Script(match="*")
+        charge_id = self.book.new_id("ch_", key)
+        self.book.run(
+            "INSERT INTO charges VALUES (?, ?, ?, ?, ?, 0, ?, 'pending', ?, NULL)",
+            charge_id, key, wanted.payer, wanted.reference, wanted.amount, wanted.currency, script.pending_code,
+        )  # fmt: skip
+        payload = {"state": script.then or script.state, "code": script.code, "collects": script.collects}
+        if script.state != "pending":
+            self._charge_later(charge_id, payload)
+        elif script.then is not None:
+            self.book.plan("charge", charge_id, payload, at_us=call.now_us + script.after_ms * 1000)
+        view = _charge_view(self._charge_of(charge_id))
+        return Made(view, charge_id, 201, wanted.amount, wanted.currency, "platform")
+
+    def _charge_later(self, charge_id: str, payload: dict[str, Any]) -> None:
+        """End a pending charge. Nothing is taken from an abnormal account."""
+        row, state, code = self._charge_of(charge_id), payload["state"], payload["code"]
+        if row["state"] != "pending":
+            return
+        account = self.book.one("SELECT state FROM accounts WHERE payee = ?", row["payer"])
+        if state == "succeeded" and account is not None and account["state"] == "abnormal":
+            state, code = "failed", "account_abnormal"
+        collected = min(row["amount"], payload["collects"] or row["amount"]) if state == "succeeded" else 0
+        now = now_us()
+        sql = "UPDATE charges SET state = ?, code = ?, collected = ?, settled_us = ? WHERE id = ?"
+        self.book.run(sql, state, code if state == "failed" else None, collected, now, charge_id)
+        if state == "succeeded":
+            self.book.post(
+                key=row["key"], kind="charge", ref=charge_id, amount=collected, currency=row["currency"],
+                payee="platform", at_us=now,
+            )  # fmt: skip
+
+    def _charge_of(self, charge_id: str) -> Row:
+        row = self.book.one("SELECT * FROM charges WHERE id = ?", charge_id)
+        assert row is not None
+        return row
+
     def _capture(self, call: Call[NewPayment]) -> Body:
         paid = call.body
         known = self.book.one("SELECT * FROM payments WHERE payment_id = ?", paid.payment_id)
@@ -196,6 +252,12 @@ def _view(row: Row) -> Body:
     names = ("key", "state", "code", "amount", "currency", "payee", "payment_id", "reference")
     shown = {name: row[name] for name in names if row[name] is not None or name == "code"}
     return {f"{row['kind']}_id": row["id"]} | shown | {"settled_at": rfc3339_or_none(row["settled_us"])}
+
+
+def _charge_view(row: Row) -> Body:
+    names = ("key", "state", "code", "amount", "collected", "currency", "payer", "reference")
+    shown = {name: row[name] for name in names}
+    return {"charge_id": row["id"]} | shown | {"settled_at": rfc3339_or_none(row["settled_us"])}
 
 
 def create_app(settings: PartySettings) -> Starlette:

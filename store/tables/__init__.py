@@ -16,6 +16,7 @@ from store.tables.journal import BatchRow, CutRow, EntryLineRow, EntryRow, Journ
 from store.tables.money import (
     ApprovalRow,
     ClaimRow,
+    CreditEventRow,
     CreditHoldRow,
     EffectRow,
     InboxRow,
@@ -38,6 +39,7 @@ __all__ = [
     "ConsumerRow",
     "CorrectionRow",
     "CoverageRow",
+    "CreditEventRow",
     "CreditHoldRow",
     "CutRow",
     "DecisionRow",

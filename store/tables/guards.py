@@ -1,10 +1,10 @@
-"""Triggers that keep the journal append-only, in both databases, for everybody who has a connection (invariant 1)."""
+"""Triggers that keep the journal and the history of credit lines append-only, for everybody (invariant 1)."""
 
 from __future__ import annotations
 
 from sqlalchemy import DDL, MetaData, event
 
-GUARDED = ("journal_entries", "journal_lines")
+GUARDED = ("journal_entries", "journal_lines", "credit_events")
 
 POSTGRES_FUNCTION = """\
 CREATE OR REPLACE FUNCTION journal_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $body$

@@ -38,7 +38,7 @@ class EffectRow(Table, table=True):
 
 
 class CreditHoldRow(Table, table=True):
-    """A reservation on a consumer's credit line: held, frozen or released. The key is the case's."""
+    """A reservation on a consumer's credit line: held, frozen, written_off or released. The key is the case's."""
 
     __tablename__ = "credit_holds"
 
@@ -50,6 +50,27 @@ class CreditHoldRow(Table, table=True):
     state: str
     at: datetime = column.moment()
     released_at: datetime | None = column.moment_or_none()
+
+
+class CreditEventRow(Table, table=True):
+    """What happened to a consumer's credit line: reserved, released, collected, written_off, frozen, unfrozen, limit.
+
+    The line as it was after it stands beside. Triggers refuse UPDATE and DELETE."""
+
+    __tablename__ = "credit_events"
+
+    consumer_ref: str = Field(primary_key=True, foreign_key="consumers.consumer_ref")
+    seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    kind: str
+    reservation_key: str | None = Field(default=None, index=True)
+    minor: int = column.minor(0)
+    used_minor: int = column.minor()
+    limit_minor: int = column.minor()
+    currency: str = column.currency()
+    frozen: bool
+    by: str
+    reason: str
+    at: datetime = column.moment()
 
 
 class ClaimRow(Table, table=True):

@@ -24,7 +24,9 @@ class MerchantRow(Table, table=True):
 
 
 class ConsumerRow(Table, table=True):
-    """A consumer as a token. `used_minor` is what all open credit holds take; never above the limit (4.4)."""
+    """A consumer as a token. `used_minor` is what all open credit holds take; never above the limit (4.4).
+
+    `frozen_by` is the person who froze the line, None where a rule did; `credit_seq` counts the line's events."""
 
     __tablename__ = "consumers"
 
@@ -32,8 +34,10 @@ class ConsumerRow(Table, table=True):
     tier: int = 0
     risk: str = "allow"
     frozen: bool = False
+    frozen_by: str | None = None
     limit_minor: int = column.minor()
     used_minor: int = column.minor(0)
+    credit_seq: int = 0
     currency: str = column.currency()
     updated_at: datetime = column.moment()
 

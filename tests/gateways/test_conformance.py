@@ -135,6 +135,21 @@ async def _payout(world: Outside, key: str) -> Any:
     return await world.gateways.payments.payout(key, "m1", AMOUNT, key)
 
 
+async def _charge(world: Outside, key: str) -> Any:
+    return await world.gateways.payments.charge(key, "c1", AMOUNT, key)
+
+
+async def _set_off(world: Outside, key: str) -> Any:
+    return await world.gateways.courier("sandbox").set_off(key, ref_of(key), AMOUNT)
+
+
+async def _demanded(world: Outside, key: str) -> None:
+    await _collected(world, key)
+    courier = world.gateways.courier("sandbox")
+    await world.script("courier", case_of(key), visits=[{"after_ms": 0}], tracking=[], demand={"answer": "silent"})
+    await courier.demand(f"{key}.demand", ref_of(key), await _waybill(world, key), AMOUNT, "damage")
+
+
 async def _reserve(world: Outside, key: str) -> Any:
     return await world.gateways.insurer.reserve(key, ref_of(key), f"cov.{key}", ClaimKind.FREIGHT, AMOUNT)
 
@@ -183,6 +198,8 @@ OPERATIONS = [
     Operation("courier", "POST /v1/demands", _collected, _demand),
     Operation("psp", "POST /v1/refunds", _captured, _refund, "refund"),
     Operation("psp", "POST /v1/payouts", _nothing, _payout, "payout"),
+    Operation("psp", "POST /v1/charges", _nothing, _charge, "charge"),
+    Operation("courier", "POST /v1/set_offs", _demanded, _set_off, "set_off"),
     Operation("insurer", "POST /v1/claims", _covered, _reserve),
     Operation("insurer", "POST /v1/claims/*/approve", _reserved, _approve),
     Operation("insurer", "POST /v1/claims/*/pay", _approved, _pay, "payment"),

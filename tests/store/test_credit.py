@@ -67,9 +67,9 @@ async def test_a_frozen_line_grants_nothing(store: Store) -> None:
     await import_order(store)
     async with store.transaction() as session:
         assert await credit.reserve(session, "k1", "c1", yuan("1.00"), AT)
-        await credit.freeze(session, "k1")
+        await credit.freeze(session, "k1", AT)
         assert not await credit.reserve(session, "k2", "c1", yuan("1.00"), AT)
-        await credit.set_frozen(session, "c1", frozen=False)
+        await credit.set_frozen(session, "c1", frozen=False, at=AT, by="ops-1", reason="spoken to them")
         assert await credit.reserve(session, "k2", "c1", yuan("1.00"), AT)
 
 
@@ -94,7 +94,7 @@ async def test_any_order_of_moves_keeps_the_line(moves: list[tuple[str, int, int
                 if move == "reserve" and await credit.hold(session, f"k{key}") is None:
                     await credit.reserve(session, f"k{key}", "c1", yuan(f"{amount / 100:.2f}"), AT)
                 elif move == "freeze":
-                    await credit.freeze(session, f"k{key}")
+                    await credit.freeze(session, f"k{key}", AT)
                 elif move != "reserve":
                     keep = yuan(f"{amount / 100:.2f}") if move == "keep" else None
                     await credit.release(session, f"k{key}", AT, keep=keep)

@@ -99,6 +99,10 @@ class SandboxCourier:
         answer = await self._http.get(f"/v1/demands/{segment(claim_ref)}")
         return answer.map(w.DemandWire, lambda wire: m.demand(claim_ref, wire))
 
+    async def set_off(self, key: str, claim_ref: str, amount: Money) -> str:
+        answer = await self._http.post("/v1/set_offs", key, m.set_off_request(claim_ref, amount))
+        return answer.map(w.SetOffWire, lambda wire: m.set_off(amount, wire))
+
 
 def _booking(booking_id: str) -> str:
     return f"/v1/bookings/{segment(booking_id)}"

@@ -33,12 +33,13 @@ WORDS: Mapping[str, Mapping[str, Standing]] = {
     "items_removed": DONE,
     "cancel": {"cancelled": Standing.SUCCEEDED},
     "return": {"returning": Standing.SUCCEEDED, "returned": Standing.SUCCEEDED},
+    "set_off": {"noted": Standing.SUCCEEDED},
     "demand": dict.fromkeys(("received", "accepted", "contested", "paid"), Standing.SUCCEEDED),
 }
 OVER = frozenset({"booking_cancelled", "booking_missed", "booking_no_show", "booking_rejected"})
 """Conflicts that say: nobody has the goods, and nobody will come for them any more."""
 UNKNOWN_WAYBILL = "waybill_unknown"
-CODES: Mapping[str, str] = {}
+CODES: Mapping[str, str] = {"already_paid": "already_decided"}
 DEMANDS: Mapping[str, DemandStanding] = {standing.value: standing for standing in DemandStanding}
 
 
@@ -159,4 +160,21 @@ def demand(claim_ref: str, wire: w.DemandWire) -> DemandAnswer:
         if wire.accepted_amount is None or wire.currency is None:
             raise ValueError("an acceptance names its amount")
         accepted = money(wire.accepted_amount, wire.currency)
-    return DemandAnswer(claim_ref=claim_ref, standing=standing, accepted=accepted, payment_ref=wire.payment_ref)
+    paid = None
+    if standing is DemandStanding.PAID and accepted is not None:
+        paid = accepted if wire.paid_amount is None else money(wire.paid_amount, accepted.currency)
+    return DemandAnswer(
+        claim_ref=claim_ref, standing=standing, accepted=accepted, paid=paid, payment_ref=wire.payment_ref
+    )
+
+
+def set_off_request(claim_ref: str, amount: Money) -> w.SetOffRequestWire:
+    """A set-off."""
+    return w.SetOffRequestWire(claim_ref=claim_ref, amount=amount.minor, currency=amount.currency)
+
+
+def set_off(asked: Money, wire: w.SetOffWire) -> str:
+    """The reference of a noted set-off. Another amount than the one declared means nothing to us: ValueError."""
+    if money(wire.amount, wire.currency) != asked:
+        raise ValueError(f"set off {asked}, noted {wire.amount}")
+    return wire.set_off_id

@@ -156,12 +156,29 @@ class DemandRequestWire(WireModel):
     reason: str
 
 
+class SetOffRequestWire(WireModel):
+    """POST /v1/set_offs."""
+
+    claim_ref: str
+    amount: int
+    currency: str
+
+
+class SetOffWire(WireModel):
+    """A set-off that the carrier has noted."""
+
+    set_off_id: str
+    amount: int
+    currency: str
+
+
 class DemandWire(WireModel):
     """What the carrier says to a demand."""
 
     state: str
     accepted_amount: int | None = None
     currency: str | None = None
+    paid_amount: int | None = None
     payment_ref: str | None = None
 
 

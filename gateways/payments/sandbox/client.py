@@ -33,6 +33,10 @@ class SandboxPayments:
         answer = await self._http.post("/v1/refunds", key, m.refund_request(payment_id, amount, payee))
         return answer.map(w.PaymentWire, lambda wire: m.payment(key, amount, wire))
 
+    async def charge(self, key: str, payer: str, amount: Money, reference: str) -> PaymentState:
+        answer = await self._http.post("/v1/charges", key, m.charge_request(payer, amount, reference))
+        return answer.map(w.ChargeWire, lambda wire: m.charge(key, amount, wire))
+
     async def payout(self, key: str, payee: str, amount: Money, reference: str) -> PaymentState:
         answer = await self._http.post("/v1/payouts", key, m.payout_request(payee, amount, reference))
         return answer.map(w.PaymentWire, lambda wire: m.payment(key, amount, wire))

@@ -23,6 +23,26 @@ class PayoutRequestWire(WireModel):
     reference: str
 
 
+class ChargeRequestWire(WireModel):
+    """POST /v1/charges."""
+
+    payer: str
+    amount: int
+    currency: str
+    reference: str
+
+
+class ChargeWire(WireModel):
+    """A charge, as the provider answers it."""
+
+    state: str
+    code: str | None = None
+    amount: int
+    collected: int
+    currency: str
+    charge_id: str | None = None
+
+
 class PaymentWire(WireModel):
     """A refund or payout, as the provider answers it."""
 
