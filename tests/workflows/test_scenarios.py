@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from backhaul.policy.library import load_library
+from store.reconcile import check_books
 from tests.replay.recorded import record
 from tests.workflows.scenarios import SCENARIOS
 from tests.workflows.world import World
@@ -18,5 +20,6 @@ async def test_scenario(skipping: World, name: str) -> None:
     for book, accounts in balance.items():
         for currency in {currency for each in accounts.values() for currency in each}:
             assert sum(each.get(currency, 0) for each in accounts.values()) == 0, (book, currency)
+    assert await check_books(skipping.store, load_library()) == ()
     if os.environ.get("BACKHAUL_RECORD"):
         await record(name, case.handle)

@@ -160,7 +160,3 @@ def main(arguments: list[str] | None = None) -> int:
         for line in books["journal"]:
             sys.stdout.write(" ".join(str(value) for value in line.values()) + "\n")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

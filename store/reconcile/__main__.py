@@ -1,0 +1,9 @@
+"""`python -m store.reconcile`."""
+
+from __future__ import annotations
+
+import sys
+
+from store.reconcile.outside import main
+
+sys.exit(main())
