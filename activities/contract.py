@@ -426,6 +426,7 @@ class Cut(Frozen):
     sequence: int
     merchants: int
     patience: Patience = Patience()
+    park_s: float = 86_400.0
 
 
 class PageMerchants(Frozen):
@@ -459,15 +460,60 @@ class Batch(Frozen):
     payable: bool
 
 
+class Overdue(Frozen):
+    """A shortfall that is open for longer than the book's time, above what is written off by rule (X22)."""
+
+    batch: str
+    open: Money
+    subject: str
+    """What the approval of its write-off is for."""
+
+
 class Batches(Frozen):
     batches: tuple[Batch, ...]
+    overdue: tuple[Overdue, ...] = ()
 
 
 class PayBatch(Frozen):
-    """Pay one batch under its one key: J70 closes it to zero."""
+    """Pay one batch: J70 closes it to zero. A later payout key than the batch's is leave to go on to the next one, if
+    the channel itself ended the present attempt."""
 
     batch: Batch
     patience: Patience
+
+
+class ProveBatch(Frozen):
+    """Ask the provider's books whether a batch's payout is terminal. One that is not paid is dissolved: its legs go
+    into the next settlement."""
+
+    batch: str
+    key: str
+    approval_id: str | None = None
+
+
+class WriteOff(Frozen):
+    """Write an overdue shortfall off under an approval (J74); without one, only look whether it is open still."""
+
+    batch: str
+    approval_id: str | None = None
+
+
+class ShortfallState(Frozen):
+    batch: str
+    state: str
+    open: Money
+
+
+class EarnPremiums(Frozen):
+    """Post J04 for covers that ended before the cut, at most so many at a time."""
+
+    cut: str
+    limit: int = 200
+
+
+class Earned(Frozen):
+    covers: int
+    more: bool
 
 
 class CycleRequest(Frozen):
@@ -476,6 +522,7 @@ class CycleRequest(Frozen):
     cut: str = ""
     after: str = ""
     settled: int = 0
+    left: int = 0
     page: int = Field(default=200, ge=1, le=1000)
 
 
@@ -485,6 +532,7 @@ class SettlementRequest(Frozen):
     merchant_id: str
     cut: str
     patience: Patience
+    park_s: float = 86_400.0
 
 
 class SettlementOutcome(Frozen):
@@ -495,5 +543,9 @@ class SettlementOutcome(Frozen):
 
 
 class CycleOutcome(Frozen):
+    """`merchants` had something open; `left` of them go on by themselves: parked, or their payout is looked up."""
+
     cut: str
     merchants: int
+    left: int = 0
+    earned: int = 0

@@ -145,6 +145,11 @@ page_merchants = _step(
     "page_merchants", c.PageMerchants, c.MerchantPage, lambda a: f"merchants after {a.after or 'none'}"
 )
 form_batch = _step("form_batch", c.FormBatch, c.Batches, lambda a: f"net the open legs of {a.merchant_id}")
+write_off = _step("write_off", c.WriteOff, c.ShortfallState, lambda a: f"write off the shortfall {a.batch}")
+earn_premiums = _step("earn_premiums", c.EarnPremiums, c.Earned, lambda a: f"premiums of covers that ended by {a.cut}")
+prove_batch = _effect(
+    "prove_batch", QUEUE_PAYMENTS, c.ProveBatch, c.Proof, lambda a: f"ask the provider's books for {a.key}"
+)
 pay_batch = _effect(
     "pay_batch", QUEUE_PAYMENTS, c.PayBatch, c.Receipt, lambda a: f"pay {a.batch.net} to {a.batch.merchant_id}"
 )

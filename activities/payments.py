@@ -6,9 +6,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 
 from activities import payment_plans as plans
-from activities.contract import PayAdvance, PayBatch, Proof, ProveTerminal, Receipt, SendRefund
+from activities.contract import PayAdvance, PayBatch, Proof, ProveBatch, ProveTerminal, Receipt, SendRefund
 from activities.effects_support import World, case_key, receipt, run
 from activities.errors import effect
+from activities.payout_proofs import prove_payout
 from activities.proofs import prove
 from backhaul.errors import Rejected
 from gateways.registry import Gateways
@@ -70,19 +71,36 @@ class PaymentActivities:
     async def pay_batch(self, asked: PayBatch) -> Receipt:
         """Pay one settlement batch (J70), which closes it to zero.
 
-        Idempotency: one effect under the batch's payout key, for the amount that the store has for the batch.
+        Idempotency: one effect under the batch's payout key, for the amount that the store has for the batch. The key
+        goes on to the next number only where the channel itself ended the one before.
         Retries: Transient backs off; an unknown or pending payout is looked up by key as the book says (X18).
         Raises: Rejected(`invariant_broken`) for a batch that is not ours or not to be paid, and what send_refund
         raises."""
         world, batch = self._world, asked.batch
-        async with world.store.read() as session:
-            row = await settlement.need_batch(session, batch.batch)
-        asks = (batch.merchant_id, batch.payout_key, batch.net.minor, batch.net.currency)
-        if asks != (row.merchant_id, row.payout_key, row.payout_minor, row.currency):
-            raise Rejected("invariant_broken", f"the batch {batch.batch} is not what was formed")
         if batch.net.minor <= 0:
             raise Rejected("invariant_broken", f"the batch {batch.batch} has nothing to pay")
-        return receipt(await run(world, plans.payout(world, batch)))
+
+        async def take_key(session: AsyncSession) -> str:
+            row = await settlement.next_payout(session, batch.batch, batch.payout_key)
+            if (batch.merchant_id, batch.net.minor, batch.net.currency) != (
+                row.merchant_id,
+                row.payout_minor,
+                row.currency,
+            ):
+                raise Rejected("invariant_broken", f"the batch {batch.batch} is not what was formed")
+            return row.payout_key
+
+        key = await world.store.run(take_key)
+        return receipt(await run(world, plans.payout(world, batch.model_copy(update={"payout_key": key}))))
+
+    @activity.defn(name="prove_batch")
+    @effect
+    async def prove_batch(self, asked: ProveBatch) -> Proof:
+        """Ask the provider's books whether a batch's payout is terminal; one that failed, or that a second person
+        gave up, is dissolved, and its legs go into the next settlement.
+
+        Idempotency, retries and raises: as prove_terminal; the approval is the merchant's, for the payout key."""
+        return await prove_payout(self._world, asked)
 
     @activity.defn(name="prove_terminal")
     @effect

@@ -44,20 +44,26 @@ class Subject:
 
 async def prove(world: World, asked: ProveTerminal) -> Proof:
     """The proof, with everything that follows from it posted. Raises Rejected(`proof_refused`)."""
-    subject = await _subject(world, asked)
+    return await prove_subject(world, await _subject(world, asked), case_key(asked.case), asked.approval_id)
+
+
+async def prove_subject(world: World, subject: Subject, about: str, approval_id: str | None) -> Proof:
+    """The proof of what is described; `about` is the key of the case, or of the merchant, that an approval names.
+
+    Raises Rejected(`proof_refused`), and what `authority.consume` raises."""
     ref: str | None = None
     for plan in subject.plans:
         standing = await _settle(world, plan)
         if standing is None:
-            if asked.approval_id is None:
+            if approval_id is None:
                 raise Rejected("proof_refused")
-            await _give_up(world, asked, subject, plan, approval_id=asked.approval_id)
-            return Proof(key=asked.key, state="approved")
+            await _give_up(world, about, subject, plan, approval_id=approval_id)
+            return Proof(key=subject.key, state="approved")
         if standing.outcome is Outcome.FAILED:
-            await _give_up(world, asked, subject, plan, approval_id=None)
-            return Proof(key=asked.key, state=Outcome.FAILED.value)
+            await _give_up(world, about, subject, plan, approval_id=None)
+            return Proof(key=subject.key, state=Outcome.FAILED.value)
         ref = standing.ref
-    return Proof(key=asked.key, state=Outcome.SUCCEEDED.value, ref=ref)
+    return Proof(key=subject.key, state=Outcome.SUCCEEDED.value, ref=ref)
 
 
 @dataclass(frozen=True)
@@ -99,9 +105,7 @@ def _failed_there(row: EffectRow) -> bool:
     return row.state == Outcome.FAILED and row.code != GIVEN_UP
 
 
-async def _give_up(
-    world: World, asked: ProveTerminal, subject: Subject, plan: Plan, *, approval_id: str | None
-) -> None:
+async def _give_up(world: World, about: str, subject: Subject, plan: Plan, *, approval_id: str | None) -> None:
     """One transaction: the approval consumed, the effect ended, its alternative entries posted. Repeats do nothing."""
 
     async def end(session: AsyncSession) -> None:
@@ -110,7 +114,7 @@ async def _give_up(
             await authority.consume(
                 session,
                 approval_id,
-                case_key=case_key(asked.case),
+                case_key=about,
                 subject=subject.key,
                 amount=subject.amount,
                 payee=subject.payee,

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 
 from activities import declarations as declared
-from activities.contract import Batch, Batches, Cut, FormBatch, MerchantPage, OpenCut, PageMerchants, Patience
+from activities.contract import (
+    Batch,
+    Batches,
+    Cut,
+    Earned,
+    EarnPremiums,
+    FormBatch,
+    MerchantPage,
+    OpenCut,
+    Overdue,
+    PageMerchants,
+    Patience,
+    ShortfallState,
+    WriteOff,
+)
 from activities.errors import step
 from activities.steps.desk import Desk, utc_now
 from backhaul.money import Money
 from backhaul.policy.library import Library
 from backhaul.policy.terms import terms_of
-from store import settlement
+from backhaul.policy.windows import signed_before
+from store import premiums, settlement, shortfalls
 from store.engine import Store
 from store.tables import BatchRow
 
@@ -28,6 +43,7 @@ class SettlementSteps:
     ) -> None:
         self._store = store
         self._desk = Desk(store, library, book, clock)
+        self._library = library
         self._clock = clock
 
     @activity.defn(name=declared.open_cut.name)
@@ -41,10 +57,15 @@ class SettlementSteps:
 
         async def transaction(session: AsyncSession) -> Cut:
             row = await settlement.open_cut(session, argument.cut, argument.at)
-            merchants = await settlement.count_merchants(session, row)
             terms = terms_of(self._desk.book_for(argument.at))
             patience = Patience(delays_s=terms.lookup_delays_s)
-            return Cut(cut=row.cut, sequence=row.sequence, merchants=merchants, patience=patience)
+            return Cut(
+                cut=row.cut,
+                sequence=row.sequence,
+                merchants=row.merchants,
+                patience=patience,
+                park_s=terms.park_s,
+            )
 
         return await self._store.run(transaction)
 
@@ -70,10 +91,63 @@ class SettlementSteps:
         Raises: Rejected(`not_found`) for an unknown cut."""
 
         async def transaction(session: AsyncSession) -> Batches:
-            rows = await settlement.form_batches(session, argument.merchant_id, argument.cut, self._clock())
-            return Batches(batches=tuple(_batch(row) for row in rows))
+            merchant, cut = argument.merchant_id, argument.cut
+            terms = terms_of(self._desk.book_for((await settlement.need_cut(session, cut)).at))
+            patience = shortfalls.Patience(
+                timedelta(seconds=terms.receivable_s), Money(minor=terms.authority_limit_minor, currency=terms.currency)
+            )
+            rows = await settlement.form_batches(session, merchant, cut, self._clock(), patience)
+            late = await settlement.found_overdue(session, merchant, cut)
+            return Batches(
+                batches=tuple(_batch(row) for row in rows),
+                overdue=tuple(_overdue(row) for row in late if row.state == shortfalls.OVERDUE),
+            )
 
         return await self._store.run(transaction)
+
+    @activity.defn(name=declared.write_off.name)
+    @step
+    async def write_off(self, argument: WriteOff) -> ShortfallState:
+        """Write an overdue shortfall off (J74) under a second person's approval; without one, say where it is.
+
+        Idempotency: by batch; the approval is used once.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`not_found`, `not_waiting`, `approval_unknown`, `approval_mismatch`, `approval_used`)."""
+
+        async def transaction(session: AsyncSession) -> ShortfallState:
+            batch = await settlement.need_batch(session, argument.batch)
+            await settlement.lock_merchant(session, batch.merchant_id)
+            row = await settlement.need_batch(session, argument.batch, lock=True)
+            if argument.approval_id is not None:
+                by = f"write off {row.batch}"
+                await shortfalls.write_off(session, row, argument.approval_id, by, self._clock())
+            return ShortfallState(
+                batch=row.batch, state=row.state, open=Money(minor=row.open_minor, currency=row.currency)
+            )
+
+        return await self._store.run(transaction)
+
+    @activity.defn(name=declared.earn_premiums.name)
+    @step
+    async def earn_premiums(self, argument: EarnPremiums) -> Earned:
+        """Post J04 for a page of the covers that ended before the cut (store.premiums says when a cover ends).
+
+        Idempotency: by cover; a repeat goes on with the next ones.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`not_found`) for an unknown cut."""
+
+        async def transaction(session: AsyncSession) -> Earned:
+            cut = await settlement.need_cut(session, argument.cut)
+            ended = {book.ref: signed_before(book, cut.at) for book in self._library.books}
+            count = await premiums.earn(session, ended, argument.limit, self._clock())
+            return Earned(covers=count, more=count == argument.limit)
+
+        return await self._store.run(transaction)
+
+
+def _overdue(row: BatchRow) -> Overdue:
+    amount = Money(minor=row.open_minor, currency=row.currency)
+    return Overdue(batch=row.batch, open=amount, subject=shortfalls.write_off_subject(row.batch))
 
 
 def _batch(row: BatchRow) -> Batch:
@@ -83,5 +157,5 @@ def _batch(row: BatchRow) -> Batch:
         payout_key=row.payout_key,
         net=Money(minor=row.payout_minor if row.payout_minor else row.net_minor, currency=row.currency),
         legs=row.legs,
-        payable=row.payout_minor > 0,
+        payable=row.state in {"formed", "paid"},
     )

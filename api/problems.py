@@ -99,6 +99,7 @@ STATUS: dict[str, int] = {
     "credit_exceeded": 409,
     "over_refund": 409,
     "over_indemnity": 409,
+    "exceeds_owed": 409,
     "invariant_broken": 500,
     "store_busy": 503,
     # ourselves

@@ -113,6 +113,7 @@ CODES: dict[str, str] = {
     "credit_exceeded": "The consumer's credit line is not large enough.",
     "over_refund": "More would be refunded than was paid.",
     "over_indemnity": "More would be indemnified than was lost or is insured.",
+    "exceeds_owed": "The merchant owes less than this.",
     "invariant_broken": "An invariant does not hold; nothing was written.",
     "step_failed": "A step failed in a way that has no code of its own; the activity's failure tells more.",
     # why a case is parked, beside the codes above

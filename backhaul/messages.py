@@ -464,7 +464,7 @@ class CreateApproval(Frozen):
     """A second person's approval of one money step, bound to claim, amount and payee by hash (invariant 13)."""
 
     merchant_id: Token
-    rma_id: Token
+    rma_id: Token | None = Field(default=None, description="none: it concerns the merchant (or `platform`), no case")
     subject: str = Field(description="the payment key or step that it approves")
     amount: Money
     payee: str
@@ -475,7 +475,7 @@ class CreateApproval(Frozen):
 class Approval(Frozen):
     approval_id: Token
     merchant_id: Token
-    rma_id: Token
+    rma_id: Token | None = None
     subject: str
     amount: Money
     payee: str

@@ -26,6 +26,9 @@ class WorkflowType(StrEnum):
 SETTLEMENT_SCHEDULE = "settlement-cycle"
 """Id of the Temporal Schedule that starts SettlementCycle."""
 
+LEFT_ALONE = "left_alone"
+"""Signal of a parked Settlement to its SettlementCycle: do not wait for me."""
+
 
 class Update(StrEnum):
     """Updates of ReturnCase. The value is the wire name and the last part of the API's path."""

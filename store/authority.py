@@ -30,6 +30,15 @@ def binding(case_key: str, subject: str, amount: Money, payee: str) -> str:
     )
 
 
+def merchant_key(merchant_id: str) -> str:
+    """In place of a case's key: what is approved concerns a merchant, or the platform, and no case."""
+    return f"{merchant_id}/"
+
+
+def _key(merchant_id: str, rma_id: str | None) -> str:
+    return merchant_key(merchant_id) if rma_id is None else CaseId(merchant_id, rma_id).key
+
+
 async def create_approval(
     session: AsyncSession, approval_id: str, request: CreateApproval, approved_by: str, at: datetime
 ) -> Approval:
@@ -38,10 +47,10 @@ async def create_approval(
     Raises Refusal(`same_person`), Refusal(`approval_mismatch`) where the id stands for another one."""
     if request.prepared_by == approved_by:
         raise Refusal("same_person", field="prepared_by")
-    case = CaseId(request.merchant_id, request.rma_id)
+    case_key = _key(request.merchant_id, request.rma_id)
     row = ApprovalRow(
         approval_id=approval_id,
-        case_key=case.key,
+        case_key=case_key,
         subject=request.subject,
         amount_minor=request.amount.minor,
         currency=request.amount.currency,
@@ -49,7 +58,7 @@ async def create_approval(
         prepared_by=request.prepared_by,
         approved_by=approved_by,
         note=request.note,
-        binding=binding(case.key, request.subject, request.amount, request.payee),
+        binding=binding(case_key, request.subject, request.amount, request.payee),
         at=at,
     )
     if not await insert_once(session, row):
@@ -106,11 +115,11 @@ async def consume(
 
 
 def _approval_of(row: ApprovalRow) -> Approval:
-    case = parse_case_key(row.case_key)
+    merchant_id, _, rma_id = row.case_key.partition("/")
     return Approval(
         approval_id=row.approval_id,
-        merchant_id=case.merchant_id,
-        rma_id=case.rma_id,
+        merchant_id=merchant_id,
+        rma_id=rma_id or None,
         subject=row.subject,
         amount=Money(minor=row.amount_minor, currency=row.currency),
         payee=row.payee,

@@ -159,7 +159,6 @@ def _leg_of(sequence: int, position: int, line: Line, entry: JournalEntry) -> di
         "claim_ref": entry.claim_ref,
         "minor": line.amount.minor if line.side is Side.CREDIT else -line.amount.minor,
         "currency": line.amount.currency,
-        "held": False,
         "batch": None,
     }
 

@@ -2,6 +2,7 @@
 
 A leg is in no batch or in one for ever (`settlement_legs.batch`). A batch takes every unheld leg up to its cut that
 is in none yet, so that held, late and reversed legs are never lost. J70, J71, J76 and J34 close a batch to zero.
+What holds legs back is in store.holds, what becomes of a shortfall in store.shortfalls.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, update
+from sqlalchemy import ColumnElement, func, union, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.errors import Refusal, Rejected
-from backhaul.ids import batch_key
-from backhaul.ledger import P, made, shortfall_netted, shortfall_opened
+from backhaul.ids import batch_key, next_key
+from backhaul.ledger import JournalEntry, P, made, reversal, shortfall_netted, shortfall_opened
 from backhaul.money import Money
-from store import ledger
+from store import ledger, shortfalls
+from store.holds import unheld
 from store.sql import insert_once
-from store.tables import BatchRow, CutRow, LegRow, MerchantRow
+from store.tables import BatchRow, CutRow, EffectRow, LegRow, MerchantRow
 
 SETTLEMENT, ADVANCE = "settlement", "advance"
 
@@ -36,7 +38,12 @@ class MerchantPage:
 
 async def open_cut(session: AsyncSession, cut: str, at: datetime) -> CutRow:
     """Fix the last sequence of a cycle: everything up to it is committed. A repeat answers the stored one."""
-    await insert_once(session, CutRow(cut=cut, sequence=await ledger.head(session), at=at))
+    known = (await session.exec(select(CutRow).where(CutRow.cut == cut))).first()
+    if known is not None:
+        return known
+    head = await ledger.head(session)
+    row = CutRow(cut=cut, sequence=head, at=at, merchants=await _count_merchants(session, head))
+    await insert_once(session, row)
     return await need_cut(session, cut)
 
 
@@ -48,91 +55,126 @@ async def need_cut(session: AsyncSession, cut: str) -> CutRow:
     return row
 
 
-async def count_merchants(session: AsyncSession, cut: CutRow) -> int:
-    """How many merchants have open legs at the cut."""
-    statement = select(func.count(func.distinct(LegRow.merchant_id))).where(*_open(cut.sequence))
+async def _count_merchants(session: AsyncSession, sequence: int) -> int:
+    statement = select(func.count(func.distinct(LegRow.merchant_id))).where(*_open(sequence))
     return (await session.exec(statement)).one()
 
 
 def _open(sequence: int) -> tuple[ColumnElement[bool], ...]:
-    return (
-        col(LegRow.batch).is_(None),
-        col(LegRow.held).is_(False),
-        col(LegRow.sequence) <= sequence,
-    )
+    return (col(LegRow.batch).is_(None), col(LegRow.sequence) <= sequence, unheld())
 
 
 async def page_merchants(session: AsyncSession, cut: str, after: str = "", limit: int = 200) -> MerchantPage:
-    """Merchants with open legs at the cut, or with a batch of it that is not paid yet, after one of them."""
+    """Merchants with open legs at the cut, with a batch of it that is not paid yet, or with an open shortfall, after
+    one of them. What it reads grows with the page, not with the merchants."""
     sequence = (await need_cut(session, cut)).sequence
-    legs = select(LegRow.merchant_id).where(*_open(sequence), LegRow.merchant_id > after)
-    unpaid = select(BatchRow.merchant_id).where(
-        BatchRow.cut == cut, BatchRow.state == "formed", BatchRow.merchant_id > after
+    sources = (
+        (LegRow, _open(sequence)),
+        (BatchRow, (col(BatchRow.cut) == cut, col(BatchRow.state) == "formed")),
+        (BatchRow, (col(BatchRow.open_minor) > 0,)),
     )
-    both = legs.union(unpaid).subquery()
-    found = (await session.exec(select(both.c.merchant_id).order_by(both.c.merchant_id).limit(limit + 1))).all()
+    firsts = []
+    for table, conditions in sources:
+        merchant = col(table.merchant_id)
+        some = select(merchant).where(*conditions, merchant > after).distinct().order_by(merchant).limit(limit + 1)
+        firsts.append(select(some.subquery().c.merchant_id))
+    every = union(*firsts).subquery()
+    found = (await session.exec(select(every.c.merchant_id).order_by(every.c.merchant_id).limit(limit + 1))).all()
     page = tuple(found[:limit])
     return MerchantPage(page, page[-1] if len(found) > limit else None)
 
 
-async def form_batches(session: AsyncSession, merchant_id: str, cut: str, at: datetime) -> tuple[BatchRow, ...]:
+async def form_batches(
+    session: AsyncSession, merchant_id: str, cut: str, at: datetime, patience: shortfalls.Patience | None = None
+) -> tuple[BatchRow, ...]:
     """Net the merchant's open legs at the cut, a batch per currency, once: a repeat answers the stored ones.
 
-    A negative net becomes J71; a positive one first pays an open shortfall (J76), the rest is to be paid out."""
-    sequence = (await need_cut(session, cut)).sequence
-    await _lock_merchant(session, merchant_id)
+    X22, in its order: a negative net becomes J71; a positive one first pays an open shortfall (J76), the deposit pays
+    what that left open (J72), what is open for longer than `patience` says is written off (J74) or overdue. While
+    something is overdue no other currency is paid out: its legs wait."""
+    row = await need_cut(session, cut)
+    await lock_merchant(session, merchant_id)
     known = await _batches(session, merchant_id, cut)
     if known:
         return known
-    open_legs = select(LegRow).where(*_open(sequence), LegRow.merchant_id == merchant_id)
-    legs: dict[str, list[LegRow]] = defaultdict(list)
-    for leg in await session.exec(open_legs.with_for_update()):
-        legs[leg.currency].append(leg)
-    entries = []
+    legs = await _open_legs(session, merchant_id, row.sequence)
+    earlier = await shortfalls.owed(session, merchant_id)
+    owing = {one.currency for one in earlier}
+    entries: list[JournalEntry] = []
     for currency in sorted(legs):
-        batch, netted = await _form(session, merchant_id, cut, currency, legs[currency], at)
-        if batch.net_minor < 0:
-            amount = Money(minor=-batch.net_minor, currency=currency)
-            entries.append(shortfall_opened(merchant_id, amount, batch=batch.batch))
-        entries.append(shortfall_netted(merchant_id, netted, batch=batch.batch))
-    await ledger.post(session, made(*entries), at)
+        if currency in owing or _sum(legs[currency]).minor <= 0:
+            entries += await _form(session, row, merchant_id, legs[currency], earlier, at)
+    entries += await shortfalls.draw_deposit(session, merchant_id, earlier, at)
+    if patience is not None:
+        entries += await shortfalls.end_overdue(session, earlier, row, patience, at)
+    session.add_all(earlier)
+    if not any(one.state == shortfalls.OVERDUE for one in earlier if one.open_minor):
+        for currency in sorted(legs):
+            if currency not in owing and _sum(legs[currency]).minor > 0:
+                entries += await _form(session, row, merchant_id, legs[currency], earlier, at)
+    await session.flush()
+    await ledger.post(session, entries, at)
     return await _batches(session, merchant_id, cut)
 
 
+async def found_overdue(session: AsyncSession, merchant_id: str, cut: str) -> tuple[BatchRow, ...]:
+    """Shortfalls that this cut found overdue and above the authority: a second person is asked once for each."""
+    mine = select(BatchRow).where(BatchRow.merchant_id == merchant_id, BatchRow.overdue_cut == cut)
+    return tuple((await session.exec(mine.order_by(col(BatchRow.batch)))).all())
+
+
+async def _open_legs(session: AsyncSession, merchant_id: str, sequence: int) -> dict[str, list[LegRow]]:
+    mine = select(LegRow).where(*_open(sequence), LegRow.merchant_id == merchant_id)
+    legs: dict[str, list[LegRow]] = defaultdict(list)
+    for leg in await session.exec(mine.with_for_update()):
+        legs[leg.currency].append(leg)
+    return legs
+
+
+def _sum(legs: Sequence[LegRow]) -> Money:
+    return Money(minor=sum(leg.minor for leg in legs), currency=legs[0].currency)
+
+
 async def _form(
-    session: AsyncSession, merchant_id: str, cut: str, currency: str, legs: Sequence[LegRow], at: datetime
-) -> tuple[BatchRow, Money]:
-    net = Money(minor=sum(leg.minor for leg in legs), currency=currency)
-    netted = Money.zero(currency)
-    if net.minor > 0:
-        owed = await ledger.balance(session, P.MERCHANT_RECEIVABLE, currency, party=merchant_id)
-        netted = max(owed, netted).at_most(net)
-    payout = max(net - netted, Money.zero(currency))
-    state = "formed" if payout else "shortfall" if net.minor < 0 else "empty"
+    session: AsyncSession,
+    cut: CutRow,
+    merchant_id: str,
+    legs: Sequence[LegRow],
+    earlier: Sequence[BatchRow],
+    at: datetime,
+) -> tuple[JournalEntry, ...]:
+    """One batch of one currency; J71 or J76, where it needs one."""
+    net = _sum(legs)
+    nothing = Money.zero(net.currency)
+    netted = max(shortfalls.total(earlier, net.currency).at_most(net), nothing)
+    payout, short = max(net - netted, nothing), max(-net, nothing)
+    shortfalls.cure(earlier, netted, at)
     # A currency of its own is a payout of its own; the cut's name is a part of ids, so is this.
-    name = f"{cut}.{currency}"
+    name = f"{cut.cut}.{net.currency}"
     row = BatchRow(
         batch=f"{merchant_id}:{name}",
         kind=SETTLEMENT,
         merchant_id=merchant_id,
-        cut=cut,
+        cut=cut.cut,
         payout_key=batch_key(merchant_id, name),
         legs=len(legs),
         net_minor=net.minor,
         netted_minor=netted.minor,
         payout_minor=payout.minor,
-        currency=currency,
-        state=state,
+        open_minor=short.minor,
+        currency=net.currency,
+        state="formed" if payout else shortfalls.SHORTFALL if short else "empty",
         formed_at=at,
-        closed_at=None if payout else at,
+        closed_at=None if payout or short else at,
     )
     session.add(row)
     await session.flush()
     for leg in legs:
         leg.batch = row.batch
         session.add(leg)
-    await session.flush()
-    return row, netted
+    return made(
+        shortfall_opened(merchant_id, short, batch=row.batch), shortfall_netted(merchant_id, netted, batch=row.batch)
+    )
 
 
 async def _batches(session: AsyncSession, merchant_id: str, cut: str) -> tuple[BatchRow, ...]:
@@ -140,9 +182,56 @@ async def _batches(session: AsyncSession, merchant_id: str, cut: str) -> tuple[B
     return tuple((await session.exec(statement.order_by(col(BatchRow.currency)))).all())
 
 
-async def _lock_merchant(session: AsyncSession, merchant_id: str) -> None:
+async def lock_merchant(session: AsyncSession, merchant_id: str) -> None:
+    """Nobody else nets or cures this merchant's money till the commit. Raises Refusal(`not_found`)."""
     statement = select(MerchantRow.merchant_id).where(MerchantRow.merchant_id == merchant_id)
-    await session.exec(statement.with_for_update())
+    if (await session.exec(statement.with_for_update())).first() is None:
+        raise Refusal("not_found", f"there is no merchant {merchant_id}")
+
+
+async def next_payout(session: AsyncSession, batch: str, asked_key: str) -> BatchRow:
+    """The batch, under the key of its next attempt where `asked_key` is a later one and the channel itself ended the
+    present one: `n` rises only on proof, by one, whatever is asked."""
+    row = await need_batch(session, batch, lock=True)
+    if row.state == "formed" and _attempt(asked_key) > _attempt(row.payout_key):
+        ended = await session.get(EffectRow, row.payout_key)
+        if ended is not None and ended.state == "failed":
+            row.payout_key = next_key(row.payout_key)
+            session.add(row)
+    return row
+
+
+def _attempt(key: str) -> int:
+    n = key.rpartition(":")[2]
+    return int(n) if n.isdigit() else 0
+
+
+async def dissolve_batch(session: AsyncSession, batch: str, at: datetime) -> tuple[JournalEntry, ...]:
+    """The batch will never be paid, proved by the channel or approved: its legs go into the next settlement, and what
+    it paid of a shortfall (J76) is taken back; the entries for that. A repeat is no change.
+
+    Raises Rejected(`already_decided`) once it is paid."""
+    await lock_merchant(session, (await need_batch(session, batch)).merchant_id)
+    row = await need_batch(session, batch, lock=True)
+    if row.state == "paid":
+        raise Rejected("already_decided", f"{batch} is paid")
+    if row.state != "formed":
+        return ()
+    netted = shortfall_netted(row.merchant_id, Money(minor=row.netted_minor, currency=row.currency), batch=batch)
+    mine = select(BatchRow).where(BatchRow.merchant_id == row.merchant_id, BatchRow.net_minor < 0)
+    rows = (await session.exec(mine.order_by(col(BatchRow.formed_at), col(BatchRow.batch)))).all()
+    shortfalls.reopen(rows, Money(minor=row.netted_minor, currency=row.currency))
+    session.add_all(rows)
+    await _dissolve(session, row, at)
+    # It keeps the batch, so that it closes the batch's own J76 and is no candidate for another one.
+    return made(None if netted is None else reversal(netted).model_copy(update={"batch": batch}))
+
+
+async def _dissolve(session: AsyncSession, row: BatchRow, at: datetime) -> None:
+    await session.exec(update(LegRow).where(col(LegRow.batch) == row.batch).values(batch=None))
+    row.state, row.closed_at = "dissolved", at
+    row.legs = row.net_minor = row.netted_minor = row.payout_minor = 0
+    session.add(row)
 
 
 async def close_batch(session: AsyncSession, batch: str, at: datetime) -> BatchRow:
@@ -154,9 +243,12 @@ async def close_batch(session: AsyncSession, batch: str, at: datetime) -> BatchR
     return row
 
 
-async def need_batch(session: AsyncSession, batch: str) -> BatchRow:
+async def need_batch(session: AsyncSession, batch: str, *, lock: bool = False) -> BatchRow:
     """A batch that must be there. Raises Refusal(`not_found`)."""
-    row = (await session.exec(select(BatchRow).where(BatchRow.batch == batch))).first()
+    statement = select(BatchRow).where(BatchRow.batch == batch)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    row = (await session.exec(statement)).first()
     if row is None:
         raise Refusal("not_found", f"there is no batch {batch}")
     return row
@@ -207,29 +299,25 @@ async def dissolve_advance(session: AsyncSession, claim_ref: str, at: datetime) 
     row = await need_batch(session, advance_batch(claim_ref))
     if row.state == "paid":
         raise Rejected("already_decided", f"the advance of {claim_ref} is paid")
-    await session.exec(update(LegRow).where(col(LegRow.batch) == row.batch).values(batch=None))
-    row.state, row.closed_at = "dissolved", at
-    row.legs = row.net_minor = row.payout_minor = 0
-    session.add(row)
-
-
-async def hold_legs(session: AsyncSession, case_key: str, *, held: bool = True) -> None:
-    """Keep a case's open legs out of settlement while it is disputed, or let them in again: the next batch takes
-    them, however old they are."""
-    await session.exec(
-        update(LegRow).where(col(LegRow.case_key) == case_key, col(LegRow.batch).is_(None)).values(held=held)
-    )
+    await _dissolve(session, row, at)
 
 
 async def check_batches(session: AsyncSession) -> tuple[str, ...]:
     """Batches that break invariant 12: what their legs add up to is not their net, or, where they are over, their
-    closing entries do not bring them to zero. Nothing is the right answer."""
+    closing entries do not bring them to zero; and merchants whose shortfalls are not what P1100 says. Nothing is the
+    right answer."""
     sums = select(LegRow.batch, func.sum(LegRow.minor)).where(col(LegRow.batch).is_not(None))
     legs = dict((await session.exec(sums.group_by(col(LegRow.batch)))).all())
     wrong = []
+    owed: dict[tuple[str, str], int] = defaultdict(int)
     for row in await session.exec(select(BatchRow).order_by(col(BatchRow.batch))):
+        if row.kind == SETTLEMENT:
+            owed[row.merchant_id, row.currency] += row.open_minor
         closing = await ledger.balance(session, P.MERCHANT_PAYABLE, row.currency, batch=row.batch)
         open_rest = row.payout_minor if row.state == "formed" else 0
         if int(legs.get(row.batch) or 0) != row.net_minor or row.net_minor - closing.minor != open_rest:
             wrong.append(row.batch)
+    for (merchant, currency), minor in sorted(owed.items()):
+        if (await ledger.balance(session, P.MERCHANT_RECEIVABLE, currency, party=merchant)).minor != minor:
+            wrong.append(f"{merchant} owes {currency}")
     return tuple(wrong)

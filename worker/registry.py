@@ -31,7 +31,8 @@ from store.engine import Store
 from workflows.correction import Correction
 from workflows.recovery import Recovery
 from workflows.return_case import ReturnCase
-from workflows.settlement import Settlement, SettlementCycle
+from workflows.settlement import Settlement
+from workflows.settlement_cycle import SettlementCycle
 
 Activity = Callable[..., Any]
 

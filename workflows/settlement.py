@@ -1,45 +1,49 @@
-"""Settlement: everything owed to a merchant, netted into one payout per cycle. Domain 6 (netting), J70, J71, J76."""
+"""Settlement: everything owed to a merchant at a cut, netted into one payout a currency. Domain 6 (netting), X22."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from temporalio import workflow
-from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from activities.contract import (
     Batch,
-    CycleOutcome,
-    CycleRequest,
     FormBatch,
-    OpenCut,
-    PageMerchants,
-    Patience,
+    Overdue,
     PayBatch,
+    Proof,
+    ProveBatch,
     SettlementOutcome,
     SettlementRequest,
+    WriteOff,
 )
-from activities.declarations import form_batch, open_cut, page_merchants, pay_batch
-from backhaul.ids import settlement_id
-from backhaul.messages import Ack, RetryStep
+from activities.declarations import Declared, form_batch, pay_batch, prove_batch, write_off
+from backhaul.facts import Frozen
+from backhaul.ids import next_key
+from backhaul.messages import Ack, ApplyApproval, ExtendDeadline, RetryStep, SkipStep
 from backhaul.money import Money
-from backhaul.names import UPDATE_DESCRIPTIONS, Update, WorkflowType
+from backhaul.names import LEFT_ALONE, UPDATE_DESCRIPTIONS, Update, WorkflowType
 from workflows import details
-from workflows.desk import Desk, reject
+from workflows.desk import Desk, Parked, reject, trouble_of
+
+A = TypeVar("A", bound=Frozen)
+R = TypeVar("R", bound=Frozen)
 
 
 class SettlementDesk(Desk):
-    """What a settlement shows."""
+    """What a settlement shows. Its cycle is told once that it is parked, so that nothing else waits for it."""
 
     ready = True
 
     def __init__(self, request: SettlementRequest) -> None:
         super().__init__()
         self.request = request
-        self.merchant_id = request.merchant_id
+        self.merchant_id, self.park_s = request.merchant_id, request.park_s
         self.batches: tuple[Batch, ...] = ()
+        self._told = False
 
     def stage_name(self) -> str:
         return "settlement"
@@ -49,16 +53,32 @@ class SettlementDesk(Desk):
         table = f"\n\n| batch | legs | net |\n|---|---:|---:|\n{rows}" if rows else ""
         return f"{details.headline(self)}{table}"
 
+    async def park(self, reason: str, headline: str, **how: Any) -> Parked:
+        await self._tell_cycle()
+        return await super().park(reason, headline, **how)
+
+    async def _tell_cycle(self) -> None:
+        cycle = workflow.info().parent
+        if cycle is None or self._told:
+            return
+        self._told = True
+        try:
+            await workflow.get_external_workflow_handle(cycle.workflow_id).signal(LEFT_ALONE, self.merchant_id)
+        except FailureError:
+            workflow.logger.info("the cycle is over", extra={"merchant_id": self.merchant_id})
+
 
 @workflow.defn(name=WorkflowType.SETTLEMENT.value, failure_exception_types=[ValidationError])
 class Settlement:
-    """One merchant at one cut: form the batch once, pay it once under its own key."""
+    """One merchant at one cut: form the batches once, pay each once; what is overdue waits for a second person."""
 
     @workflow.init
     def __init__(self, request: SettlementRequest | None = None) -> None:
         if not isinstance(request, SettlementRequest):
             reject("invalid_input", "the start needs a SettlementRequest")
         self.desk = SettlementDesk(request)
+        self._lock = asyncio.Lock()
+        self._over: set[str] = set()
 
     @workflow.run
     async def run(self, request: SettlementRequest | None = None) -> SettlementOutcome:
@@ -67,74 +87,133 @@ class Settlement:
         formed = await desk.step(form_batch, FormBatch(merchant_id=request.merchant_id, cut=request.cut))
         desk.batches = formed.batches
         payable = [batch for batch in formed.batches if batch.payable]
-        await asyncio.gather(*(self._pay(batch) for batch in payable))
-        short = [-batch.net for batch in formed.batches if batch.net < Money.zero(batch.net.currency)]
+        overdue = asyncio.gather(*(self._overdue(one) for one in formed.overdue))
+        paid = await asyncio.gather(*(self._pay(batch) for batch in payable))
+        await overdue
+        await workflow.wait_condition(workflow.all_handlers_finished)
         return SettlementOutcome(
             merchant_id=request.merchant_id,
             cut=request.cut,
-            paid=tuple(batch.net for batch in payable),
-            shortfall=tuple(short),
+            paid=tuple(batch.net for batch, done in zip(payable, paid, strict=True) if done),
+            shortfall=tuple(-one.net for one in formed.batches if one.net < Money.zero(one.net.currency)),
         )
 
-    async def _pay(self, batch: Batch) -> None:
+    async def _pay(self, batch: Batch) -> bool:
+        """Pay under the batch's key; under the next one only where the channel ended the last attempt (X21)."""
         payment = PayBatch(batch=batch, patience=self.desk.request.patience)
-        await self.desk.effect(pay_batch, payment, key=lambda a: a.batch.payout_key)
+        done = await self.desk.effect(pay_batch, payment, key=lambda a: a.batch.payout_key, again=_next_payout)
+        return not isinstance(done, Proof) or done.state == "succeeded"
+
+    async def _overdue(self, late: Overdue) -> None:
+        """X22: until a second person writes it off, or it was paid in another way (`retry_step` looks)."""
+        while late.batch not in self._over:
+            parked = await self.desk.park(
+                "approval_required",
+                f"{late.batch}: {late.open} is overdue; payouts are held until it is paid or written off",
+                step="write_off",
+                effect=True,
+                key=late.subject,
+                skippable=False,
+                freed=lambda: late.batch in self._over,
+            )
+            if parked.command == "retry":
+                found = await self.desk.step(write_off, WriteOff(batch=late.batch))
+                if not found.open:
+                    return
+
+    # ---- operators -----------------------------------------------------------------------------------------
 
     @workflow.update(name=Update.RETRY_STEP.value, description=UPDATE_DESCRIPTIONS[Update.RETRY_STEP])
     def retry_step(self, said: RetryStep) -> Ack:
-        self.desk.parked[0].command = "retry"
-        return Ack(stage=self.desk.stage_name())
+        self._parked(said.step).command = "retry"
+        return self._took()
 
     @retry_step.validator
     def _retry_step_ok(self, said: RetryStep) -> None:
+        self._parked(said.step)
+
+    @workflow.update(name=Update.SKIP_STEP.value, description=UPDATE_DESCRIPTIONS[Update.SKIP_STEP])
+    async def skip_step(self, said: SkipStep) -> Ack:
+        async with self._lock:
+            parked = self._parked(said.step)
+            batch = next((one for one in self.desk.batches if _same_payout(one.payout_key, parked.key)), None)
+            if batch is not None:
+                asked = ProveBatch(batch=batch.batch, key=parked.key or "", approval_id=said.approval_id)
+                parked.deciding = True
+                try:
+                    parked.proof = await self._ask(prove_batch, asked)
+                except ApplicationError:
+                    parked.deciding = False
+                    raise
+            parked.command = "skip"
+        return self._took()
+
+    @skip_step.validator
+    def _skip_step_ok(self, said: SkipStep) -> None:
+        parked = self._parked(said.step)
+        if not parked.skippable:
+            reject("not_waiting", f"{parked.step} cannot be skipped")
+        if not (said.provider_proof or said.approval_id):
+            reject("proof_required")
+
+    @workflow.update(name=Update.EXTEND_DEADLINE.value, description=UPDATE_DESCRIPTIONS[Update.EXTEND_DEADLINE])
+    def extend_deadline(self, said: ExtendDeadline) -> Ack:
+        self.desk.extend(said.seconds)
+        return self._took()
+
+    @extend_deadline.validator
+    def _extend_deadline_ok(self, said: ExtendDeadline) -> None:
         if not self.desk.parked:
+            reject("not_waiting")
+
+    @workflow.update(name=Update.APPLY_APPROVAL.value, description=UPDATE_DESCRIPTIONS[Update.APPLY_APPROVAL])
+    async def apply_approval(self, said: ApplyApproval) -> Ack:
+        async with self._lock:
+            batch = (self._waiting().key or "").partition(":")[2]
+            await self._ask(write_off, WriteOff(batch=batch, approval_id=said.approval_id))
+            self._over.add(batch)
+        return self._took()
+
+    @apply_approval.validator
+    def _apply_approval_ok(self, said: ApplyApproval) -> None:
+        self._waiting()
+
+    # ---- shared by the doors ---------------------------------------------------------------------------------
+
+    def _took(self) -> Ack:
+        return Ack(stage=self.desk.stage_name())
+
+    def _waiting(self) -> Parked:
+        """The write-off that waits longest for a second person."""
+        found = next((one for one in self.desk.parked if one.reason == "approval_required"), None)
+        if found is None:
+            reject("not_waiting")
+        return found
+
+    def _parked(self, step: str | None) -> Parked:
+        """The step that an operator may free now: the named one, or the one that is parked longest."""
+        free = (one for one in self.desk.parked if one.effect and not one.deciding and one.command is None)
+        found = next((one for one in free if step in {None, one.step, one.key}), None)
+        if found is None:
             reject("not_parked")
+        return found
 
-
-@workflow.defn(name=WorkflowType.SETTLEMENT_CYCLE.value, failure_exception_types=[ValidationError])
-class SettlementCycle:
-    """One cycle: store one cut, page through the merchants, at most `page` children at a time."""
-
-    @workflow.init
-    def __init__(self, request: CycleRequest | None = None) -> None:
-        if not isinstance(request, CycleRequest | None):
-            reject("invalid_input", "the start needs a CycleRequest")
-        self.desk, self.request = CycleDesk(), request or CycleRequest()
-
-    @workflow.run
-    async def run(self, request: CycleRequest | None = None) -> CycleOutcome:
-        """Children settle; the next page continues as new with the same cut."""
-        request = self.request
-        name = request.cut or workflow.info().start_time.strftime("%Y%m%dT%H%M%S")
-        cut = await self.desk.step(open_cut, OpenCut(cut=name, at=workflow.now()))
-        page = await self.desk.step(page_merchants, PageMerchants(cut=cut.cut, after=request.after, limit=request.page))
-        await asyncio.gather(*(self._settle(merchant, cut.cut, cut.patience) for merchant in page.merchants))
-        settled = request.settled + len(page.merchants)
-        if page.next is not None:
-            rest = request.model_copy(update={"cut": cut.cut, "after": page.next, "settled": settled})
-            workflow.continue_as_new(rest)
-        return CycleOutcome(cut=cut.cut, merchants=settled)
-
-    async def _settle(self, merchant_id: str, cut: str, patience: Patience) -> None:
-        """A child that runs already, or has run, is a success: its batch is formed once."""
+    async def _ask(self, declared: Declared[A, R], request: A) -> R:
+        """Ask once for an operator's command. What was refused refuses the update, with its code."""
         try:
-            await workflow.execute_child_workflow(
-                WorkflowType.SETTLEMENT.value,
-                SettlementRequest(merchant_id=merchant_id, cut=cut, patience=patience),
-                id=settlement_id(merchant_id, cut),
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-                static_summary=f"Settle {merchant_id} at {cut}",
-            )
-        except WorkflowAlreadyStartedError:
-            workflow.logger.info("settled already", extra={"merchant_id": merchant_id, "cut": cut})
+            return await self.desk.once(declared, request)
+        except ActivityError as error:
+            trouble = trouble_of(error)
+            reject(trouble.code, trouble.message)
+        except ValidationError:
+            reject("provider_malformed")
 
 
-class CycleDesk(Desk):
-    """A cycle shows only trouble."""
+def _next_payout(ended: PayBatch) -> PayBatch:
+    batch = ended.batch.model_copy(update={"payout_key": next_key(ended.batch.payout_key)})
+    return ended.model_copy(update={"batch": batch})
 
-    def stage_name(self) -> str:
-        return "settlement_cycle"
 
-    def describe(self) -> str:
-        return details.headline(self)
+def _same_payout(first: str, key: str | None) -> bool:
+    """Are these attempts of one payout? All but the last part is the same."""
+    return key is not None and first.rpartition(":")[0] == key.rpartition(":")[0]

@@ -63,6 +63,11 @@ class Library:
         """All versions, sorted."""
         return tuple(sorted(self._books))
 
+    @property
+    def books(self) -> tuple[PolicyBook, ...]:
+        """All books, by version."""
+        return tuple(self._books[version] for version in self.versions)
+
     def by_version(self, version: str) -> PolicyBook:
         """The book of a version. Raises UnknownBook."""
         if version not in self._books:

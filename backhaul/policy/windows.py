@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 
 from backhaul.facts import CaseFacts
 from backhaul.policy.book import PolicyBook
@@ -38,3 +38,12 @@ def has_excluded_category(facts: CaseFacts, book: PolicyBook) -> bool:
     if book.is_merchants(facts.reason):
         return False
     return any(line.category in book.eligibility.excluded_categories for line in facts.lines)
+
+
+def signed_before(book: PolicyBook, at: datetime) -> datetime:
+    """Goods signed for before this moment can no longer be sent back for any reason at `at`: cover bound under this
+    book has ended, unless a case of the order is still open (J04)."""
+    market = timezone(timedelta(minutes=book.eligibility.utc_offset_minutes))
+    longest = max(book.eligibility.no_reason_days, book.eligibility.quality_days)
+    day = at.astimezone(market).date() - timedelta(days=longest)
+    return datetime.combine(day, time(), market).astimezone(UTC)

@@ -12,7 +12,7 @@ from store.tables.cases import (
 )
 from store.tables.corrections import CorrectionRow
 from store.tables.guards import guard
-from store.tables.journal import BatchRow, CutRow, EntryLineRow, EntryRow, JournalHeadRow, LegRow
+from store.tables.journal import BatchRow, CutRow, EntryLineRow, EntryRow, HoldRow, JournalHeadRow, LegRow
 from store.tables.money import (
     ApprovalRow,
     ClaimRow,
@@ -47,6 +47,7 @@ __all__ = [
     "EntryLineRow",
     "EntryRow",
     "FactRow",
+    "HoldRow",
     "IdempotencyRow",
     "InboxRow",
     "InspectionRow",

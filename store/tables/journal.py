@@ -83,18 +83,26 @@ class LegRow(Table, table=True):
     claim_ref: str | None = None
     minor: int = column.minor()
     currency: str = column.currency()
-    held: bool = False
     batch: str | None = Field(default=None, foreign_key="settlement_batches.batch", index=True)
 
 
 class BatchRow(Table, table=True):
     """One netting of a merchant's legs: a settlement of a cut and currency, or one advance.
-
-    States: formed (a payout is to be made), paid, shortfall (J71), empty, dissolved (an advance that cannot be paid).
-    `net_minor` = legs; `payout_minor` = net less what J76 took for an earlier shortfall."""
+    States: formed (a payout is to be made), paid, empty (nothing to pay), dissolved (its legs went on to the next one:
+    it cannot be paid); a negative net (J71): shortfall, overdue (above the authority, waits for a second person), then
+    cured or written_off.
+    `net_minor` = legs; `payout_minor` = net less what J76 took for an earlier shortfall; `open_minor` is what the
+    merchant still owes of this shortfall; `overdue_cut` is the cut that found it overdue."""
 
     __tablename__ = "settlement_batches"
-
+    __table_args__ = (
+        Index(
+            "ix_settlement_batches_owed",
+            "merchant_id",
+            sqlite_where=text("open_minor > 0"),
+            postgresql_where=text("open_minor > 0"),
+        ),
+    )
     batch: str = Field(primary_key=True)
     kind: str
     merchant_id: str = Field(index=True)
@@ -104,17 +112,44 @@ class BatchRow(Table, table=True):
     net_minor: int = column.minor()
     netted_minor: int = column.minor(0)
     payout_minor: int = column.minor()
+    open_minor: int = column.minor(0)
     currency: str = column.currency()
     state: str
+    overdue_cut: str | None = Field(default=None, foreign_key="cuts.cut")
     formed_at: datetime = column.moment()
     closed_at: datetime | None = column.moment_or_none()
 
 
+class HoldRow(Table, table=True):
+    """Money kept out of settlement: a merchant's (`case_key` empty) or one case's. `reason` tells holds of the same
+    subject apart (`dispute:1`, `operator`); each is released on its own."""
+
+    __tablename__ = "settlement_holds"
+    __table_args__ = (
+        Index(
+            "ix_settlement_holds_open",
+            "merchant_id",
+            "case_key",
+            sqlite_where=text("released_at IS NULL"),
+            postgresql_where=text("released_at IS NULL"),
+        ),
+    )
+    merchant_id: str = Field(primary_key=True)
+    case_key: str = Field(primary_key=True)
+    reason: str = Field(primary_key=True)
+    held_by: str
+    note: str = ""
+    held_at: datetime = column.moment()
+    released_by: str | None = None
+    released_at: datetime | None = column.moment_or_none()
+
+
 class CutRow(Table, table=True):
-    """The last journal sequence that a cycle settles."""
+    """The last journal sequence that a cycle settles, and how many merchants had something open."""
 
     __tablename__ = "cuts"
 
     cut: str = Field(primary_key=True)
     sequence: int = Field(sa_type=BigInteger)
+    merchants: int = 0
     at: datetime = column.moment()

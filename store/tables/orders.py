@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy import Index, text
 from sqlmodel import Field
 
 from store.tables import column
@@ -91,9 +92,18 @@ class PaymentRow(Table, table=True):
 
 
 class CoverageRow(Table, table=True):
-    """One cover in force. `remaining_minor` is the sum insured less everything reserved or paid under it."""
+    """One cover in force. `remaining_minor` is the sum insured less everything reserved or paid under it; `earned_at`:
+    it ended, and its premium is earned (J04)."""
 
     __tablename__ = "coverages"
+    __table_args__ = (
+        Index(
+            "ix_coverages_unearned",
+            "book_version",
+            sqlite_where=text("earned_at IS NULL"),
+            postgresql_where=text("earned_at IS NULL"),
+        ),
+    )
 
     coverage_id: str = Field(primary_key=True)
     order_id: str = Field(foreign_key="orders.order_id", index=True)
@@ -109,3 +119,4 @@ class CoverageRow(Table, table=True):
     bound_at: datetime = column.moment()
     book_version: str
     book_hash: str
+    earned_at: datetime | None = column.moment_or_none()

@@ -24,7 +24,7 @@ from backhaul.ledger import (
     settlement_paid,
 )
 from backhaul.money import Money
-from store import ledger, settlement
+from store import holds, ledger, settlement
 from store.engine import Store
 from store.tables import BatchRow, LegRow
 from tests.store.support import AT, a_case, an_order, blocking_sqlite, import_order, key_of, yuan
@@ -100,10 +100,10 @@ async def test_a_held_leg_waits_and_is_not_lost(store: Store) -> None:
     await import_order(store)
     await post(store, charge())
     async with store.transaction() as session:
-        await settlement.hold_legs(session, key_of(a_case()))
+        await holds.hold_legs(session, key_of(a_case()), AT)
     assert await settle(store, "d1") == [(113_964, 113_964, "formed")]
     async with store.transaction() as session:
-        await settlement.hold_legs(session, key_of(a_case()), held=False)
+        await holds.release_legs(session, key_of(a_case()), AT)
     assert await settle(store, "d2") == [(-114_000, 0, "shortfall")]
 
 
@@ -176,8 +176,7 @@ async def test_merchants_come_in_pages(store: Store) -> None:
     await cut(store, "d1")
     await import_order(store, an_order("o9", merchant="m9"))
     async with store.read() as session:
-        row = await settlement.need_cut(session, "d1")
-        assert await settlement.count_merchants(session, row) == 5
+        assert (await settlement.need_cut(session, "d1")).merchants == 5
         first = await settlement.page_merchants(session, "d1", limit=3)
         assert (first.merchants, first.next) == (("m0", "m1", "m2"), "m2")
         last = await settlement.page_merchants(session, "d1", after="m2", limit=3)
@@ -271,7 +270,8 @@ class Legs(RuleBasedStateMachine):
     def hold(self, held: bool, n: int) -> None:
         async def work() -> None:
             async with self.store.transaction() as session:
-                await settlement.hold_legs(session, f"m1/r{n}", held=held)
+                move = holds.hold_legs if held else holds.release_legs
+                await move(session, f"m1/r{n}", AT)
 
         self.loop(work())
 
