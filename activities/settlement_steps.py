@@ -32,6 +32,7 @@ from backhaul.policy.terms import terms_of
 from backhaul.policy.windows import signed_before
 from store import premiums, settlement, shortfalls
 from store.engine import Store
+from store.orders import need_merchant
 from store.tables import BatchRow
 
 
@@ -116,7 +117,7 @@ class SettlementSteps:
 
         async def transaction(session: AsyncSession) -> ShortfallState:
             batch = await settlement.need_batch(session, argument.batch)
-            await settlement.lock_merchant(session, batch.merchant_id)
+            await need_merchant(session, batch.merchant_id, lock=True)
             row = await settlement.need_batch(session, argument.batch, lock=True)
             if argument.approval_id is not None:
                 by = f"write off {row.batch}"

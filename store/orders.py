@@ -280,3 +280,16 @@ async def lock(session: AsyncSession, order_id: str) -> OrderBundle:
     if bundle is None:
         raise Refusal("order_unknown", field="order_id")
     return bundle
+
+
+async def need_merchant(session: AsyncSession, merchant_id: str, *, lock: bool = False) -> MerchantRow:
+    """A merchant that must be there; with `lock`, nobody else nets or cures its money till the commit.
+
+    Raises Refusal(`not_found`)."""
+    statement = select(MerchantRow).where(MerchantRow.merchant_id == merchant_id)
+    if lock:
+        statement = statement.with_for_update()
+    row = (await session.exec(statement)).first()
+    if row is None:
+        raise Refusal("not_found", f"there is no merchant {merchant_id}", field="merchant_id")
+    return row

@@ -22,8 +22,9 @@ from backhaul.ledger import JournalEntry, P, made, reversal, shortfall_netted, s
 from backhaul.money import Money
 from store import ledger, shortfalls
 from store.holds import unheld
+from store.orders import need_merchant
 from store.sql import insert_once
-from store.tables import BatchRow, CutRow, EffectRow, LegRow, MerchantRow
+from store.tables import BatchRow, CutRow, EffectRow, LegRow
 
 SETTLEMENT, ADVANCE = "settlement", "advance"
 
@@ -93,7 +94,7 @@ async def form_batches(
     what that left open (J72), what is open for longer than `patience` says is written off (J74) or overdue. While
     something is overdue no other currency is paid out: its legs wait."""
     row = await need_cut(session, cut)
-    await lock_merchant(session, merchant_id)
+    await need_merchant(session, merchant_id, lock=True)
     known = await _batches(session, merchant_id, cut)
     if known:
         return known
@@ -182,13 +183,6 @@ async def _batches(session: AsyncSession, merchant_id: str, cut: str) -> tuple[B
     return tuple((await session.exec(statement.order_by(col(BatchRow.currency)))).all())
 
 
-async def lock_merchant(session: AsyncSession, merchant_id: str) -> None:
-    """Nobody else nets or cures this merchant's money till the commit. Raises Refusal(`not_found`)."""
-    statement = select(MerchantRow.merchant_id).where(MerchantRow.merchant_id == merchant_id)
-    if (await session.exec(statement.with_for_update())).first() is None:
-        raise Refusal("not_found", f"there is no merchant {merchant_id}")
-
-
 async def next_payout(session: AsyncSession, batch: str, asked_key: str) -> BatchRow:
     """The batch, under the key of its next attempt where `asked_key` is a later one and the channel itself ended the
     present one: `n` rises only on proof, by one, whatever is asked."""
@@ -211,7 +205,7 @@ async def dissolve_batch(session: AsyncSession, batch: str, at: datetime) -> tup
     it paid of a shortfall (J76) is taken back; the entries for that. A repeat is no change.
 
     Raises Rejected(`already_decided`) once it is paid."""
-    await lock_merchant(session, (await need_batch(session, batch)).merchant_id)
+    await need_merchant(session, (await need_batch(session, batch)).merchant_id, lock=True)
     row = await need_batch(session, batch, lock=True)
     if row.state == "paid":
         raise Rejected("already_decided", f"{batch} is paid")

@@ -14,9 +14,10 @@ from api.services import Given
 from backhaul.errors import Refusal
 from backhaul.facts import digest
 from backhaul.ids import CaseId
+from backhaul.ledger.journal import PLATFORM
 from backhaul.messages import Approval, CreateApproval, CreateRuling, Ruling
 from backhaul.names import Role
-from store import authority, cases
+from store import authority, cases, orders
 
 router = APIRouter(tags=["authority"])
 
@@ -40,15 +41,17 @@ async def post_approval(
     key: Key = None,
 ) -> Approval:
     """A second person's approval, bound to claim, amount and payee by hash (invariant 13). An operator then sends
-    `apply_approval` with its id. The same request again is the same approval."""
+    `apply_approval` with its id, or the treasury entry that it is for. The same request again is the same approval.
+    Without `rma_id` it concerns the merchant (or `platform`) and no case."""
     caller.may_act_for(request.merchant_id)
     if request.prepared_by == caller.name:
         raise Refusal("same_person", field="prepared_by")
     approval_id = _id("apr", request.model_dump(mode="json"), caller, key)
-    case = CaseId(request.merchant_id, request.rma_id)
-
     async with given.store.transaction() as session:
-        await cases.need(session, case.key)
+        if request.rma_id is not None:
+            await cases.need(session, CaseId(request.merchant_id, request.rma_id).key)
+        elif request.merchant_id != PLATFORM:
+            await orders.need_merchant(session, request.merchant_id)
         return await authority.create_approval(session, approval_id, request, caller.name, given.now())
 
 
