@@ -177,8 +177,9 @@ _LEFT_OPEN = """
     SELECT k.case_key, 'visit ' || m.pickup_id FROM cases k JOIN pickup_members m ON m.case_key = k.case_key
     WHERE k.case_key > :after AND k.case_key <= :upto AND k.closed_at IS NOT NULL AND m.state = 'joined'
     UNION ALL
-    SELECT k.case_key, 'leg ' || g.sequence FROM cases k JOIN settlement_legs g ON g.case_key = k.case_key
-    WHERE k.case_key > :after AND k.case_key <= :upto AND k.closed_at IS NOT NULL AND g.held AND g.batch IS NULL"""
+    SELECT k.case_key, 'hold ' || g.reason FROM cases k JOIN settlement_holds g ON g.case_key = k.case_key
+    WHERE k.case_key > :after AND k.case_key <= :upto AND k.closed_at IS NOT NULL
+        AND g.released_at IS NULL AND g.held_at <= k.closed_at AND g.reason LIKE 'dispute%'"""
 
 
 def _open(case: CaseRow, name: str) -> bool:
