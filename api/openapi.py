@@ -23,6 +23,8 @@ EXAMPLES: dict[Update, dict[str, Any]] = {
     Update.PROVIDE_WAYBILL: {"waybill": "SF1234567890", "proven_freight": {"minor": 1200, "currency": "CNY"}},
     Update.PROVIDE_ACCOUNT: {"account_ref": "acc-1"},
     Update.ESCALATE: {"reason": "the refusal is wrong"},
+    Update.ANSWER_INFO: {"note": "the photos show the label"},
+    Update.REQUEST_INFO: {"question": "photos"},
     Update.AUTHORIZE: {"note": ""},
     Update.DECLINE: {"reason": "used_goods"},
     Update.CONFIRM_RECEIPT: {"note": "all in order"},

@@ -53,6 +53,7 @@ STATUS: dict[str, int] = {
     "already_picked_up": 409,
     "already_decided": 409,
     "not_waiting": 409,
+    "already_asked": 409,
     "no_offer": 409,
     "no_finding": 409,
     "not_self_ship": 409,

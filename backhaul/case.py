@@ -212,6 +212,8 @@ class Situation:
     withdrawing: bool = False
     money_under_way: bool = False
     has_deadline: bool = False
+    info_requested: bool = False
+    """The merchant asked for information before: once is all."""
 
 
 _ALWAYS = frozenset({Update.REPORT_PICKUP, Update.REPORT_TRACKING, Update.SUBMIT_EVIDENCE})
@@ -248,7 +250,7 @@ def _operator_refusal(update: Update, now: Situation) -> str | None:
 def _party_refusal(update: Update, now: Situation) -> str | None:
     regions, waiting = now.regions, now.waiting_for
     delivered = regions[Region.LOGISTICS] == "delivered"
-    undecided = regions[Region.INSPECTION] not in {"receipt_pass", "receipt_fail"}
+    open_receipt = regions[Region.INSPECTION] not in {"receipt_pass", "receipt_fail"}
     match update:
         case Update.WITHDRAW:
             if regions.scanned:
@@ -263,12 +265,17 @@ def _party_refusal(update: Update, now: Situation) -> str | None:
             return "already_decided" if now.waybill_known else (None if waiting == "waybill" else "not_waiting")
         case Update.ESCALATE:
             return None if waiting == "escalation" else "not_declined"
-        case Update.AUTHORIZE | Update.DECLINE:
+        case Update.ANSWER_INFO:
+            return None if waiting == "info_answer" else "not_waiting"
+        case Update.AUTHORIZE | Update.DECLINE | Update.REQUEST_INFO:
             if waiting != "merchant_review":
-                return "already_decided" if regions[Region.AUTHORIZATION] != "requested" else "not_waiting"
+                undecided = regions[Region.AUTHORIZATION] in {"requested", "info_requested"}
+                return "not_waiting" if undecided else "already_decided"
+            if update is Update.REQUEST_INFO:
+                return "already_asked" if now.info_requested else None
             return "statutory_return" if update is Update.DECLINE and not now.may_decline else None
         case Update.CONFIRM_RECEIPT | Update.REPORT_RECEIPT_ISSUE:
-            if not undecided or regions[Region.LOGISTICS] in {"receipt_confirmed", "lost"}:
+            if not open_receipt or regions[Region.LOGISTICS] in {"receipt_confirmed", "lost"}:
                 return "already_decided"
             return None if delivered and waiting == "receipt" else "not_delivered"
         case Update.ANSWER_OFFER:

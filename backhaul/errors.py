@@ -72,6 +72,7 @@ CODES: dict[str, str] = {
     "already_picked_up": "The courier has scanned the goods; the return cannot be withdrawn any more.",
     "already_decided": "This was decided before.",
     "not_waiting": "The case does not wait for this now.",
+    "already_asked": "The merchant asked before; now accept or refuse.",
     "no_offer": "No offer is open.",
     "no_finding": "No doorstep finding waits for an answer.",
     "not_self_ship": "The goods are picked up by a courier; no waybill is needed.",

@@ -204,6 +204,19 @@ class Escalate(Frozen):
     reason: Annotated[str, Field(max_length=300)] = ""
 
 
+class AnswerInfo(Frozen):
+    """What was asked (X2): evidence by reference, a note without anything personal."""
+
+    evidence: Annotated[tuple[EvidenceRef, ...], Field(max_length=20)] = ()
+    note: Annotated[str, Field(max_length=300)] = ""
+
+
+class RequestInfo(Frozen):
+    """What the merchant must know first (X2), as a code: `photos`, `serial_number`, `fault`."""
+
+    question: Code
+
+
 class Authorize(Frozen):
     note: Annotated[str, Field(max_length=300)] = ""
 
@@ -336,12 +349,14 @@ class Ack(Frozen):
 
 
 class WaitView(Frozen):
-    """On whom the case waits, for what, since when and until when."""
+    """On whom the case waits, for what, since when and until when. `told`: when they were told, from which the deadline
+    counts; until then `due` is what it would be had they been told at once."""
 
     on: Party
     code: str
     since: AwareDatetime
     due: AwareDatetime
+    told: AwareDatetime | None = None
 
 
 class AttentionView(Frozen):

@@ -40,6 +40,8 @@ class Update(StrEnum):
     PROVIDE_WAYBILL = "provide_waybill"
     PROVIDE_ACCOUNT = "provide_account"
     ESCALATE = "escalate"
+    ANSWER_INFO = "answer_info"
+    REQUEST_INFO = "request_info"
     AUTHORIZE = "authorize"
     DECLINE = "decline"
     CONFIRM_RECEIPT = "confirm_receipt"
@@ -75,6 +77,7 @@ _BY_ROLE: dict[Role, tuple[Update, ...]] = {
         Update.PROVIDE_WAYBILL,
         Update.PROVIDE_ACCOUNT,
         Update.ESCALATE,
+        Update.ANSWER_INFO,
     ),
     Role.MERCHANT: (
         Update.AUTHORIZE,
@@ -82,6 +85,7 @@ _BY_ROLE: dict[Role, tuple[Update, ...]] = {
         Update.CONFIRM_RECEIPT,
         Update.REPORT_RECEIPT_ISSUE,
         Update.SUBMIT_EVIDENCE,
+        Update.REQUEST_INFO,
     ),
     Role.COURIER: (Update.REPORT_PICKUP, Update.REPORT_TRACKING),
     Role.OPERATOR: (
@@ -104,6 +108,8 @@ UPDATE_DESCRIPTIONS: dict[Update, str] = {
     Update.PROVIDE_WAYBILL: "Consumer gives the waybill of a parcel sent by themselves.",
     Update.PROVIDE_ACCOUNT: "Consumer names another account for a refund that the old one refused.",
     Update.ESCALATE: "Consumer asks the platform to review a refusal.",
+    Update.ANSWER_INFO: "Consumer answers what was asked about the request.",
+    Update.REQUEST_INFO: "Merchant asks the consumer for information before deciding, once.",
     Update.AUTHORIZE: "Merchant accepts the request.",
     Update.DECLINE: "Merchant refuses the request, with a reason.",
     Update.CONFIRM_RECEIPT: "Merchant confirms that the goods came back in order.",

@@ -37,6 +37,12 @@ NOTICES: dict[str, Notice] = {
         "The return still asks for your decision; without one it is authorised.",
         "退货申请仍待您处理，逾期将自动同意。",
     ),
+    "info_answered": _n(
+        Party.MERCHANT,
+        "X2",
+        "Your question about the return was answered; without a decision it is authorised.",
+        "消费者已补充退货信息，请处理；逾期将自动同意。",
+    ),
     "info_request": _n(
         Party.CONSUMER,
         "X2",

@@ -19,6 +19,7 @@ from backhaul.ids import CaseId
 from backhaul.ledger import CaseRef
 from backhaul.messages import (
     AnswerFinding,
+    AnswerInfo,
     Authorize,
     ConfirmReceipt,
     Decline,
@@ -29,6 +30,7 @@ from backhaul.messages import (
     ProvideAccount,
     ProvideWaybill,
     ReportReceiptIssue,
+    RequestInfo,
     TrackingReport,
     TrackingStatus,
     Withdraw,
@@ -54,6 +56,8 @@ class Mailbox:
     authorize: Authorize | None = None
     decline: Decline | None = None
     escalate: Escalate | None = None
+    question: RequestInfo | None = None
+    information: AnswerInfo | None = None
     finding: AnswerFinding | None = None
     waybill: ProvideWaybill | None = None
     confirm: ConfirmReceipt | None = None
@@ -150,6 +154,8 @@ class CaseRun(CaseDesk):
         self.recovery: str | None = None
         self.credit_open = False
         self.door_indemnity: asyncio.Task[None] | None = None
+        self.info_over = False
+        """What the merchant asked was answered, or will not be."""
         self.self_ship = request.method is Method.SELF_SHIP
         self.scan_known: datetime | None = None
         self.closed_by: str | None = None
@@ -184,6 +190,11 @@ class CaseRun(CaseDesk):
         return stage_of(self.regions, self.closed)
 
     @property
+    def asking(self) -> bool:
+        """Does a question of the merchant wait for the consumer?"""
+        return self.mail.question is not None and not self.info_over
+
+    @property
     def money_under_way(self) -> bool:
         """Is any money of this case between two places, or reserved?"""
         return super().money_under_way or self.credit_open
@@ -201,6 +212,7 @@ class CaseRun(CaseDesk):
             may_decline=self.judgement.may_decline if self.judgement else True,
             withdrawing=self.mail.withdraw is not None or self.scan_known is not None,
             money_under_way=self.money_under_way,
+            info_requested=self.mail.question is not None,
             has_deadline=self.wait_now is not None or bool(self.parked),
         )
 

@@ -56,6 +56,7 @@ class Wait:
     code: str
     since: datetime
     due: datetime
+    told: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Desk:
         self.cancel_wanted = False
         self._extended = False
         self._shown: dict[str, Any] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[Any]] = []
 
     def stage_name(self) -> str:
         """The word in the search attribute."""
@@ -184,6 +185,33 @@ class Desk:
         the deadline; the wait then goes on to the new one. A cancel request from outside parks the case here.
         Reminders, in order of time, go out beside the wait, each at its time if the wait is still on."""
         wait = self.wait_now = Wait(on, code, workflow.now(), due)
+        answered = await self._wait_until(wait, until, list(reminders))
+        self.wait_now = None
+        return answered
+
+    async def ask(
+        self,
+        on: Party,
+        code: str,
+        span: timedelta,
+        until: Callable[[], bool],
+        tell: Coroutine[Any, Any, datetime],
+        *,
+        reminders: Sequence[Reminder] = (),
+    ) -> bool:
+        """Tell a party and wait for what they say: True, or False at the deadline, which counts from when they were
+        told. `tell` gives that time. What they say while the notice is still on its way counts: the wait is on."""
+        asked = workflow.now()
+        wait = self.wait_now = Wait(on, code, asked, asked + span)
+        telling = asyncio.create_task(tell)
+        await workflow.wait_condition(lambda: telling.done() or until())
+        if telling.done():
+            wait.told = telling.result()
+            late = wait.told - asked
+            wait.due += late
+            reminders = [Reminder(one.at + late, one.send) for one in reminders]
+        else:
+            self._tasks.append(telling)
         answered = await self._wait_until(wait, until, list(reminders))
         self.wait_now = None
         return answered
@@ -277,14 +305,16 @@ class Desk:
         key: Callable[[A], str] | None = None,
         again: Callable[[A], A] | None = None,
         hand_back: frozenset[str] = frozenset(),
+        freed: Callable[[], bool] | None = None,
     ) -> R | Proof:
         """Ask the world outside. When retries end the case parks; an operator's retry goes on under the same key,
         a skip returns the Proof under which it was skipped.
 
         An effect with a `key` moves money: skipping it needs the provider's proof, or an approval. `again` makes the
         argument of a new attempt under the next key; used only where the channel itself ended the last one (X21).
-        A refusal whose code is in `hand_back` does not park: it comes back as the state of a Proof."""
-        return await self._ask(declared, argument, key=key, again=again, hand_back=hand_back)
+        A refusal whose code is in `hand_back` does not park: it comes back as the state of a Proof. `freed` is a
+        condition under which it does not matter any more: what is parked then goes on as if it were skipped."""
+        return await self._ask(declared, argument, key=key, again=again, hand_back=hand_back, freed=freed)
 
     async def once(self, declared: Declared[A, R], argument: A) -> R:
         """Ask as declared. Raises ActivityError, or ValidationError where the result has an unknown shape: it is read
@@ -309,6 +339,7 @@ class Desk:
         again: Callable[[A], A] | None = None,
         hand_back: frozenset[str] = frozenset(),
         skippable: bool = True,
+        freed: Callable[[], bool] | None = None,
     ) -> R | Proof:
         while True:
             try:
@@ -323,9 +354,15 @@ class Desk:
             if trouble.code in hand_back:
                 return Proof(key=named or declared.name, state=trouble.code)
             parked = await self.park(
-                trouble.code, trouble.message, step=declared.name, effect=True, key=named, skippable=skippable
+                trouble.code,
+                trouble.message,
+                step=declared.name,
+                effect=True,
+                key=named,
+                skippable=skippable,
+                freed=freed,
             )
-            if parked.command == "skip":
+            if parked.command == "skip" or (parked.command is None and freed is not None and freed()):
                 return parked.proof or Proof(key=named or declared.name, state="skipped")
             if again is not None and trouble.code in ENDED_BY_CHANNEL:
                 argument = again(argument)

@@ -21,6 +21,7 @@ from backhaul.facts import Frozen, Liable, Party, digest
 from backhaul.messages import (
     Ack,
     AnswerFinding,
+    AnswerInfo,
     AnswerOffer,
     ApplyApproval,
     ApplyRuling,
@@ -39,6 +40,7 @@ from backhaul.messages import (
     ProvideAccount,
     ProvideWaybill,
     ReportReceiptIssue,
+    RequestInfo,
     RetryStep,
     SkipStep,
     SubmitEvidence,
@@ -240,6 +242,24 @@ class ReturnCase:
     def _escalate_ok(self, said: Escalate) -> None:
         self._allow(Update.ESCALATE)
 
+    @workflow.update(name=Update.ANSWER_INFO.value, description=UPDATE_DESCRIPTIONS[Update.ANSWER_INFO])
+    def answer_info(self, said: AnswerInfo) -> Ack:
+        self.case.mail.information = said
+        return self._took(f"answers with {len(said.evidence)} pieces of evidence", Party.CONSUMER)
+
+    @answer_info.validator
+    def _answer_info_ok(self, said: AnswerInfo) -> None:
+        self._allow_once(Update.ANSWER_INFO, self.case.mail.information)
+
+    @workflow.update(name=Update.REQUEST_INFO.value, description=UPDATE_DESCRIPTIONS[Update.REQUEST_INFO])
+    def request_info(self, said: RequestInfo) -> Ack:
+        self.case.mail.question = said
+        return self._took(f"asks the consumer: {said.question}", Party.MERCHANT)
+
+    @request_info.validator
+    def _request_info_ok(self, said: RequestInfo) -> None:
+        self._allow_once(Update.REQUEST_INFO, self.case.mail.authorize or self.case.mail.decline)
+
     @workflow.update(name=Update.AUTHORIZE.value, description=UPDATE_DESCRIPTIONS[Update.AUTHORIZE])
     def authorize(self, said: Authorize) -> Ack:
         self.case.mail.authorize = said
@@ -247,7 +267,7 @@ class ReturnCase:
 
     @authorize.validator
     def _authorize_ok(self, said: Authorize) -> None:
-        self._allow_once(Update.AUTHORIZE, self.case.mail.authorize or self.case.mail.decline)
+        self._allow_once(Update.AUTHORIZE, self.case.mail.authorize or self.case.mail.decline or self.case.asking)
 
     @workflow.update(name=Update.DECLINE.value, description=UPDATE_DESCRIPTIONS[Update.DECLINE])
     def decline(self, said: Decline) -> Ack:
@@ -256,7 +276,7 @@ class ReturnCase:
 
     @decline.validator
     def _decline_ok(self, said: Decline) -> None:
-        self._allow_once(Update.DECLINE, self.case.mail.authorize or self.case.mail.decline)
+        self._allow_once(Update.DECLINE, self.case.mail.authorize or self.case.mail.decline or self.case.asking)
 
     @workflow.update(name=Update.CONFIRM_RECEIPT.value, description=UPDATE_DESCRIPTIONS[Update.CONFIRM_RECEIPT])
     def confirm_receipt(self, said: ConfirmReceipt) -> Ack:

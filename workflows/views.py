@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from backhaul.case import allowed_actions
 from backhaul.errors import CODES
 from backhaul.messages import CaseStatus, MoneyView, WaitView
@@ -48,7 +50,7 @@ def status_of(run: CaseRun) -> CaseStatus:
         stage=run.stage.value,
         outcome=run.outcome,
         regions=run.regions.plain(),
-        waiting=None if wait is None else WaitView(on=wait.on, code=wait.code, since=wait.since, due=wait.due),
+        waiting=None if wait is None else WaitView.model_validate(asdict(wait)),
         attention=run.attention(),
         money=_money(run),
         actions=allowed_actions(run.situation(), CODES),

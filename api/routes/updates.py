@@ -27,6 +27,7 @@ CODES_OF: dict[Update, tuple[str, ...]] = {
     Update.ANSWER_FINDING: ("no_finding",),
     Update.PROVIDE_WAYBILL: ("not_self_ship",),
     Update.ESCALATE: ("not_declined",),
+    Update.REQUEST_INFO: ("already_decided", "already_asked"),
     Update.AUTHORIZE: ("already_decided",),
     Update.DECLINE: ("already_decided", "statutory_return"),
     Update.CONFIRM_RECEIPT: ("not_delivered", "already_decided"),

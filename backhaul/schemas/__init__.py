@@ -22,6 +22,8 @@ UPDATE_PAYLOADS: dict[Update, type[BaseModel]] = {
     Update.PROVIDE_WAYBILL: m.ProvideWaybill,
     Update.PROVIDE_ACCOUNT: m.ProvideAccount,
     Update.ESCALATE: m.Escalate,
+    Update.ANSWER_INFO: m.AnswerInfo,
+    Update.REQUEST_INFO: m.RequestInfo,
     Update.AUTHORIZE: m.Authorize,
     Update.DECLINE: m.Decline,
     Update.CONFIRM_RECEIPT: m.ConfirmReceipt,

@@ -43,6 +43,7 @@ from backhaul.messages import (
     ReturnLine,
     TrackingReport,
     TrackingStatus,
+    WaitView,
 )
 from backhaul.money import Money
 from backhaul.policy.library import load_library
@@ -130,6 +131,14 @@ class Case:
                 return
             await asyncio.sleep(0.05)
         raise AssertionError(f"{recipient} was never told {about}")
+
+    async def asked(self, code: str) -> WaitView:
+        """Until the case waits for this and the party was told; the wait."""
+        status = await self.until(
+            lambda s: s.waiting is not None and s.waiting.code == code and s.waiting.told is not None, f"asked: {code}"
+        )
+        assert status.waiting is not None
+        return status.waiting
 
     async def parks(self, reason: str) -> CaseStatus:
         """Until the case is parked for this reason."""

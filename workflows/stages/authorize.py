@@ -1,8 +1,6 @@
-"""Stage 1: is the return allowed, and who says so? Domain 4.1, 4.6, X1, X13."""
+"""Stage 1: is the return allowed, and who says so? Domain 4.1, 4.6, X1, X2, X13."""
 
 from __future__ import annotations
-
-from datetime import timedelta
 
 from temporalio import workflow
 
@@ -11,8 +9,7 @@ from activities.declarations import judge_case
 from backhaul.case import Region
 from backhaul.facts import Party, digest
 from workflows.case_run import CaseRun
-from workflows.desk import Reminder
-from workflows.stages.notices import notify, remind
+from workflows.stages.notices import ask
 
 
 async def judge(run: CaseRun) -> None:
@@ -46,20 +43,31 @@ async def authorize(run: CaseRun) -> bool:
 
 
 async def _merchant_review(run: CaseRun) -> bool:
-    """X1: reminded once, then the merchant's silence authorizes."""
+    """X1: reminded once, then the merchant's silence authorizes. X2: they may ask the consumer first, once; with the
+    answer their time starts anew."""
     mail, terms = run.mail, run.judged.terms
-    silence, reminder = timedelta(seconds=terms.merchant_silence_s), timedelta(seconds=terms.merchant_reminder_s)
-    told = await notify(run, Party.MERCHANT, "review_request", workflow.now() + silence)
-    answered = await run.wait(
-        Party.MERCHANT,
-        "merchant_review",
-        told + silence,
-        lambda: bool(mail.authorize or mail.decline or mail.withdraw),
-        reminders=[Reminder(told + reminder, lambda: remind(run, Party.MERCHANT, "review_reminder"))],
-    )
-    if mail.withdraw is not None:
-        run.regions.to(Region.AUTHORIZATION, "withdrawn")
-        return False
+
+    def said() -> bool:
+        return bool(mail.authorize or mail.decline or mail.withdraw or run.asking)
+
+    about = "review_request"
+    while True:
+        answered = await ask(
+            run,
+            Party.MERCHANT,
+            about,
+            "merchant_review",
+            terms.merchant_silence_s,
+            said,
+            reminders={"review_reminder": terms.merchant_reminder_s},
+        )
+        if mail.withdraw is not None:
+            return _withdrawn(run)
+        if not run.asking:
+            break
+        if not await _information(run):
+            return False
+        about = "info_answered"
     if mail.decline is not None:
         run.tell(f"declined: {mail.decline.reason}", Party.MERCHANT)
         return await _escalation(run)
@@ -68,11 +76,46 @@ async def _merchant_review(run: CaseRun) -> bool:
     return True
 
 
+async def _information(run: CaseRun) -> bool:
+    """X2: the consumer's silence on a question expires the case. True: they answered."""
+    mail = run.mail
+    run.regions.to(Region.AUTHORIZATION, "info_requested")
+    answered = await ask(
+        run,
+        Party.CONSUMER,
+        "info_request",
+        "info_answer",
+        run.judged.terms.info_answer_s,
+        lambda: bool(mail.information or mail.withdraw),
+    )
+    run.info_over = True
+    if mail.withdraw is not None:
+        return _withdrawn(run)
+    if not answered:
+        run.regions.to(Region.AUTHORIZATION, "expired")
+        run.tell("expired: the question was not answered", Party.PLATFORM)
+        return False
+    run.regions.to(Region.AUTHORIZATION, "requested")
+    return True
+
+
+def _withdrawn(run: CaseRun) -> bool:
+    run.regions.to(Region.AUTHORIZATION, "withdrawn")
+    return False
+
+
 async def _escalation(run: CaseRun) -> bool:
     """X13: a refusal stands unless the consumer escalates it in time."""
     run.regions.to(Region.AUTHORIZATION, "declined")
-    due = workflow.now() + timedelta(seconds=run.judged.terms.escalation_s)
-    if not await run.wait(Party.CONSUMER, "escalation", due, lambda: run.mail.escalate is not None):
+    escalated = await ask(
+        run,
+        Party.CONSUMER,
+        "request_refused",
+        "escalation",
+        run.judged.terms.escalation_s,
+        lambda: run.mail.escalate is not None,
+    )
+    if not escalated:
         return False
     return await _arbitrate(run, "the consumer escalated the merchant's refusal")
 

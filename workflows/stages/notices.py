@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
 
 from temporalio import workflow
 
@@ -13,17 +15,52 @@ from backhaul.facts import Party
 from backhaul.ledger import CaseRef
 from backhaul.notices import NOTICES
 from workflows.case_run import CaseRun
-from workflows.desk import Desk
+from workflows.desk import Desk, Reminder
 
 
-async def notify(run: CaseRun, to: Party, about: str, due: datetime | None = None) -> datetime:
+async def notify(
+    run: CaseRun,
+    to: Party,
+    about: str,
+    due: datetime | None = None,
+    *,
+    freed: Callable[[], bool] | None = None,
+) -> datetime:
     """Tell a party of the case; the time from which their deadline counts. `due`: when their silence acts, should the
     notice reach them at once. Telling the same again is a reminder, under the next number.
 
-    A notice that reaches nobody parks: retry sends another, skip says that they were told otherwise, just now."""
-    at = await deliver(run, run.judged.case, run.patience, to, about, due)
+    A notice that reaches nobody parks: retry sends another, skip says that they were told otherwise, just now. `freed`
+    is a condition under which it does not matter any more."""
+    at = await deliver(run, run.judged.case, run.patience, to, about, due, freed=freed)
     run.tell(f"told the {to.value}: {NOTICES[about].text.en}", Party.PLATFORM)
     return at
+
+
+async def ask(
+    run: CaseRun,
+    to: Party,
+    about: str,
+    code: str,
+    seconds: float,
+    until: Callable[[], bool],
+    *,
+    reminders: Mapping[str, float] | None = None,
+) -> bool:
+    """Tell a party and wait for their answer: True, or False when their time from the notice is over. Reminders by
+    their word, each so many seconds after the notice. An answer frees a notice that is stuck."""
+    span = timedelta(seconds=seconds)
+    asked = workflow.now()
+    return await run.ask(
+        to,
+        code,
+        span,
+        until,
+        notify(run, to, about, asked + span, freed=until),
+        reminders=[
+            Reminder(asked + timedelta(seconds=after), partial(remind, run, to, word))
+            for word, after in (reminders or {}).items()
+        ],
+    )
 
 
 async def remind(run: CaseRun, to: Party, about: str, due: datetime | None = None) -> None:
@@ -44,11 +81,12 @@ async def deliver(
     due: datetime | None = None,
     *,
     within: str = "",
+    freed: Callable[[], bool] | None = None,
 ) -> datetime:
     """The same for workflows beside the case. `within` names the workflow (`correction.1`), so that its notices have
     keys of their own."""
     asked = _ask(desk, case, patience, to, about, due, within)
-    sent = await desk.effect(send_notice, asked, again=lambda ended: _another(desk, ended))
+    sent = await desk.effect(send_notice, asked, again=lambda ended: _another(desk, ended), freed=freed)
     return sent.at if isinstance(sent, Noticed) else workflow.now()
 
 
