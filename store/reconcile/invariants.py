@@ -68,9 +68,9 @@ def says(invariant: int) -> str:
     return first.partition(": ")[2].rstrip(".")
 
 
-async def check_line(session: AsyncSession, invariant: int, library: Library | None = None, page: int = PAGE) -> Line:
+async def check_line(books: Books, invariant: int) -> Line:
     """One invariant over the whole database."""
-    books = Books(session, library, page)
+    books.looked = 0
     findings = [finding async for finding in CHECKS[invariant](books)]
     return Line(invariant, says(invariant), books.looked, tuple(findings))
 
@@ -78,7 +78,8 @@ async def check_line(session: AsyncSession, invariant: int, library: Library | N
 async def check_lines(store: Store, library: Library | None = None, *, page: int = PAGE) -> tuple[Line, ...]:
     """Every invariant over one state of the database."""
     async with snapshot(store) as session:
-        return tuple([await check_line(session, number, library, page) for number in sorted(CHECKS)])
+        books = Books(session, library, page)
+        return tuple([await check_line(books, number) for number in sorted(CHECKS)])
 
 
 async def check_books(store: Store, library: Library | None = None, *, page: int = PAGE) -> tuple[Finding, ...]:

@@ -37,6 +37,9 @@ class Books:
     def __init__(self, session: AsyncSession, library: Library | None = None, page: int = PAGE) -> None:
         self.session, self.library, self.page = session, library, page
         self.looked = 0
+        self._whole: dict[str, tuple[int, dict[str, Any]]] = {}
+        self.last: Any = None
+        """What a line read last, for the next one that asks for the same window."""
 
     async def rows(self, sql: str, **bound: Any) -> Sequence[Any]:
         """The rows of one statement; `{net}` in it stands for a journal line l as debits less credits."""
@@ -44,15 +47,27 @@ class Books:
         rows: Sequence[Any] = (await self.session.exec(statement, params=bound)).all()
         return rows
 
-    async def windows(self, key: Any, *where: Any) -> AsyncIterator[dict[str, Any]]:
-        """The table of a column cut into windows of that column's values: `after` (not in it) and `upto` (in it)."""
+    async def windows(self, key: Any) -> AsyncIterator[dict[str, Any]]:
+        """The table of a column cut into windows of that column's values: `after` (not in it) and `upto` (in it).
+
+        A table that is one window is cut once for all lines: they look at one state of it."""
+        name = str(key)
+        if name in self._whole:
+            count, window = self._whole[name]
+            self.looked += count
+            if count:
+                yield window
+            return
         after: Any = -1 if key.type.python_type is int else ""
+        first = after
         while True:
             column = col(key)
-            some: Any = select(column.label("k")).where(column.is_not(None), column > after, *where)
+            some: Any = select(column.label("k")).where(column.is_not(None), column > after)
             some_keys = some.distinct().order_by(column).limit(self.page).subquery()
             bounds = select(func.max(some_keys.c.k), func.count()).select_from(some_keys)
             last, count = (await self.session.exec(bounds)).one()
+            if after == first and count < self.page:
+                self._whole[name] = count, {"after": after, "upto": last}
             if not count:
                 return
             self.looked += count

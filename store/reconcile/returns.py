@@ -79,22 +79,31 @@ _SUMS = """
 _NOTHING = {"advances": 0, "receivable": 0, "payable": 0, "granted": 0, "charged": 0, "indemnified": 0}
 
 
-async def by_case(books: Books) -> AsyncIterator[tuple[CaseRow, Mapping[str, int], dict[str, Any] | None]]:
-    """Every case with its sums in the journal and the amounts that were fixed for it last, if any."""
+Seen = tuple[CaseRow, Mapping[str, int], dict[str, Any] | None]
+"""A case with its sums in the journal and the amounts that were fixed for it, if any."""
+
+
+async def by_case(books: Books) -> AsyncIterator[Seen]:
+    """Every case as seen, window by window."""
     async for window in books.windows(CaseRow.case_key):
-        sums = {
-            row.case_key: {name: int(row._mapping[name]) for name in _NOTHING}
-            for row in await books.rows(_SUMS, **window)
-        }
-        inside = (col(CaseRow.case_key) > window["after"], col(CaseRow.case_key) <= window["upto"])
-        steps = select(CaseStepRow).where(
-            col(CaseStepRow.case_key) > window["after"],
-            col(CaseStepRow.case_key) <= window["upto"],
-            col(CaseStepRow.step) == "settled",
-        )
-        fixed = {row.case_key: row.result for row in await books.session.exec(steps)}
-        for case in await books.session.exec(select(CaseRow).where(*inside).order_by(col(CaseRow.case_key))):
-            yield case, sums.get(case.case_key, _NOTHING), fixed.get(case.case_key)
+        if books.last is None or books.last[0] != window:
+            books.last = window, await _seen(books, window)
+        for one in books.last[1]:
+            yield one
+
+
+async def _seen(books: Books, window: Mapping[str, Any]) -> list[Seen]:
+    rows = await books.rows(_SUMS, **window)
+    sums = {row.case_key: {name: int(row._mapping[name]) for name in _NOTHING} for row in rows}
+    steps = select(CaseStepRow).where(
+        col(CaseStepRow.case_key) > window["after"],
+        col(CaseStepRow.case_key) <= window["upto"],
+        col(CaseStepRow.step) == "settled",
+    )
+    fixed = {row.case_key: row.result for row in await books.session.exec(steps)}
+    inside = (col(CaseRow.case_key) > window["after"], col(CaseRow.case_key) <= window["upto"])
+    found = await books.session.exec(select(CaseRow).where(*inside).order_by(col(CaseRow.case_key)))
+    return [(case, sums.get(case.case_key, _NOTHING), fixed.get(case.case_key)) for case in found]
 
 
 async def remedies_exclude(books: Books) -> AsyncIterator[Finding]:
