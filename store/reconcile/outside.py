@@ -15,8 +15,10 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import ColumnElement
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -26,6 +28,7 @@ from store.engine import VARIABLE, Store
 from store.tables import EffectRow, EntryLineRow, EntryRow
 
 PSP, INSURER, COURIER = "psp", "insurer", "courier"
+INVOICE = "freight_invoice"
 
 
 @dataclass(frozen=True, order=True)
@@ -71,6 +74,8 @@ _OUTSIDE: dict[str, _Trace] = {
     "J32": _Trace(INSURER, "payment", I.BANK, Side.CREDIT, "platform"),
     "J34": _Trace(PSP, "payout", P.BANK, Side.CREDIT),
     "J42": _Trace(INSURER, "recovery", P.BANK, Side.CREDIT, "insurer"),
+    "J51": _Trace(PSP, "charge", P.PSP_CLEARING, Side.DEBIT, "platform"),
+    "J60": _Trace(PSP, "bounce", P.PSP_CLEARING, Side.DEBIT),
     "J44": _Trace(COURIER, "compensation", P.BANK, Side.DEBIT, "platform"),
     "J61": _Trace(PSP, "payout", P.BANK, Side.CREDIT),
     "J63": _Trace(PSP, "payout", P.BANK, Side.CREDIT),
@@ -83,36 +88,53 @@ _PAYS_COURIER: dict[str, tuple[str, Side]] = {
 """What a courier gets for a waybill adds up, over its cases and payers, to its one invoice (invariant 10)."""
 
 
+@dataclass(frozen=True)
+class Booked:
+    """A line of ours and when its last entry was posted."""
+
+    line: StatementLine
+    at: datetime
+
+
 async def journal_side(session: AsyncSession) -> tuple[StatementLine, ...]:
     """What our journal says was done outside, in a fixed order."""
+    return tuple(sorted(booked.line for booked in await booked_outside(session)))
+
+
+async def booked_outside(session: AsyncSession, *where: ColumnElement[bool]) -> list[Booked]:
+    """The same with times, of the entries that fit `where`. A waybill's are given whole or not at all."""
     templates = sorted({*_OUTSIDE, *_PAYS_COURIER})
     statement = (
         select(EntryRow, EntryLineRow, EffectRow.payee)
         .join(EntryLineRow, col(EntryLineRow.sequence) == col(EntryRow.sequence))
         .outerjoin(EffectRow, col(EffectRow.key) == col(EntryRow.payment_key))
-        .where(col(EntryRow.template).in_(templates), col(EntryRow.reverses).is_(None))
+        .where(col(EntryRow.template).in_(templates), col(EntryRow.reverses).is_(None), *where)
     )
-    rows: list[StatementLine] = []
+    rows: list[Booked] = []
     freight: dict[tuple[str, str], int] = defaultdict(int)
+    latest: dict[str, datetime] = {}
     couriers: dict[str, str] = {}
     for entry, line, paid in await session.exec(statement):
         shown = _OUTSIDE.get(entry.template)
         if shown is not None and (line.account, line.side) == (shown.account, shown.side):
             payee = paid or shown.payee or entry.merchant_id
             key = entry.external_key or entry.entry_key
-            rows.append(StatementLine(shown.provider, shown.kind, key, line.minor, line.currency, payee))
+            told = StatementLine(shown.provider, shown.kind, key, line.minor, line.currency, payee)
+            rows.append(Booked(told, entry.at))
         if entry.waybill is None:
             continue
         if _PAYS_COURIER.get(entry.template) == (line.account, line.side):
             freight[entry.waybill, line.currency] += line.minor
+            latest[entry.waybill] = max(entry.at, latest.get(entry.waybill, entry.at))
             if entry.template == "J12" and paid:
                 couriers[entry.waybill] = paid
         if entry.template == "J15" and line.account == P.CARRIER_PAYABLE and line.party:
             couriers.setdefault(entry.waybill, f"courier:{line.party}")
     for (waybill, currency), minor in freight.items():
         payee = couriers.get(waybill, "")
-        rows.append(StatementLine(COURIER, "freight_invoice", waybill, minor, currency, payee))
-    return tuple(sorted(rows))
+        told = StatementLine(COURIER, INVOICE, waybill, minor, currency, payee)
+        rows.append(Booked(told, latest[waybill]))
+    return rows
 
 
 def compare(ours: Iterable[StatementLine], theirs: Iterable[StatementLine]) -> tuple[Difference, ...]:

@@ -25,6 +25,7 @@ from store.tables.money import (
 )
 from store.tables.orders import ConsumerRow, CoverageRow, MerchantRow, OrderLineRow, OrderRow, PaymentRow
 from store.tables.pickups import PickupMemberRow, PickupRow, WaybillRow
+from store.tables.reconciliation import FindingRow, ReconciliationRow, StatementCursorRow, StatementRow
 
 metadata = Table.metadata
 guard(metadata)
@@ -47,6 +48,7 @@ __all__ = [
     "EntryLineRow",
     "EntryRow",
     "FactRow",
+    "FindingRow",
     "HoldRow",
     "IdempotencyRow",
     "InboxRow",
@@ -59,8 +61,11 @@ __all__ = [
     "PaymentRow",
     "PickupMemberRow",
     "PickupRow",
+    "ReconciliationRow",
     "RecoveryRow",
     "RulingRow",
+    "StatementCursorRow",
+    "StatementRow",
     "Table",
     "WaybillRow",
     "metadata",
