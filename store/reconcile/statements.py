@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, update
+from sqlalchemy import func, or_, text, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -97,9 +97,11 @@ async def keep(session: AsyncSession, provider: str, party: str, rows: Sequence[
 
 async def totals(session: AsyncSession) -> list[tuple[str, str, str, int, int]]:
     """Provider, kind, currency, rows and minor units of everything kept."""
-    by: list[Any] = [StatementRow.provider, StatementRow.kind, StatementRow.currency]
-    statement: Any = select(*by, func.count(), func.sum(StatementRow.minor)).group_by(*by).order_by(*by)
-    rows = await session.exec(statement)
+    sums: Any = text(
+        "SELECT provider, kind, currency, count(*), sum(minor) FROM statement_rows "
+        "GROUP BY provider, kind, currency ORDER BY provider, kind, currency"
+    )
+    rows = await session.exec(sums)
     return [(provider, kind, currency, count, int(minor)) for provider, kind, currency, count, minor in rows]
 
 
