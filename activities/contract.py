@@ -52,6 +52,7 @@ class RecordPickup(Frozen):
     report: PickupReport
     pickup_id: str | None = None
     self_ship: ProvideWaybill | None = None
+    cancelled: bool = Field(default=False, description="the consumer cancelled before the scan: no lightning")
 
 
 class RecordWaybill(Frozen):
@@ -221,7 +222,10 @@ class Found(Frozen):
 
 
 class BookPickup(Frozen):
-    """Join or make the pickup of this order, address and slot (combined pickup). `n` counts visits of this case."""
+    """Join or make the pickup of this order, address and slot (combined pickup). `n` counts visits of this case.
+
+    `earliest`: no slot was wished for, so that a visit of this order and address that is booked already will do, where
+    it begins after this time. `packaging`: the courier brings some (X6)."""
 
     case: CaseRef
     address_ref: str
@@ -231,6 +235,8 @@ class BookPickup(Frozen):
     courier: str
     n: int
     patience: Patience
+    earliest: datetime | None = None
+    packaging: bool = False
 
 
 class Booked(Frozen):

@@ -88,6 +88,8 @@ class CourierActivities:
                 slot_end=asked.slot_end,
                 courier=asked.courier,
                 items=tuple(one.model_dump(mode="json") for one in await parcels(session, case)),
+                earliest=asked.earliest,
+                packaging=asked.packaging,
             )
             return await pickups.join_or_create(session, visit, world.clock())
 
@@ -104,6 +106,7 @@ class CourierActivities:
             slot_start=pickup.slot_start,
             slot_end=pickup.slot_end,
             declared=declared,
+            packaging=pickup.packaging,
             parcels=tuple(Parcel.model_validate(item) for item in pickup.booking),
         )
         try:

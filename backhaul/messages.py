@@ -28,6 +28,7 @@ from backhaul.money import Money
 Code = Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,100}$")]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=1, le=10_000)]
+ItemRef = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100}){2}$")]
 
 # ---- orders (import) ------------------------------------------------------------------------------------------
 
@@ -251,6 +252,15 @@ class PickupOutcome(StrEnum):
     REJECTED = "rejected"
 
 
+class CourierRefusal(StrEnum):
+    """Why a courier refuses the goods at the door (X6). A courier's own words become one of these."""
+
+    PROHIBITED = "prohibited"
+    UNPACKED = "unpacked"
+    UNSAFE = "unsafe"
+    OTHER = "other"
+
+
 class ConsumerAtDoor(StrEnum):
     """What the consumer said at the door to a finding."""
 
@@ -272,7 +282,8 @@ class DoorstepFinding(Frozen):
 
 
 class PickupReport(Frozen):
-    """A courier's visit. `collected` names the lines that went with the courier (picked_up only)."""
+    """A courier's visit. `collected` names the lines that went with the courier (picked_up only), `taken` everything
+    that went under the waybill, of all its cases, as `merchant/rma/line`. `refusal` says why it was rejected."""
 
     event_id: Token
     outcome: PickupOutcome
@@ -282,6 +293,8 @@ class PickupReport(Frozen):
     collected: Annotated[tuple[Token, ...], Field(max_length=50)] = ()
     inspected: bool = True
     findings: Annotated[tuple[DoorstepFinding, ...], Field(max_length=50)] = ()
+    taken: Annotated[tuple[ItemRef, ...], Field(max_length=200)] = ()
+    refusal: CourierRefusal | None = None
 
 
 class TrackingStatus(StrEnum):

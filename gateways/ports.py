@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from backhaul.facts import Finding, Frozen, Text
-from backhaul.messages import ConsumerAtDoor, PickupOutcome, TrackingStatus
+from backhaul.messages import ConsumerAtDoor, CourierRefusal, PickupOutcome, TrackingStatus
 from backhaul.money import Money
 
 # ---- common to all ------------------------------------------------------------------------------------------------
@@ -89,7 +89,8 @@ class Parcel(Frozen):
 
 
 class BookingRequest(Frozen):
-    """A visit: where from, where to, when, and the goods. `declared`: the value that loss is limited to (X27)."""
+    """A visit: where from, where to, when, and the goods. `declared`: the value that loss is limited to (X27).
+    `packaging`: the courier brings some (X6)."""
 
     client_ref: str
     address_ref: str
@@ -97,6 +98,7 @@ class BookingRequest(Frozen):
     slot_start: datetime
     slot_end: datetime
     declared: Money | None = None
+    packaging: bool = False
     parcels: tuple[Parcel, ...]
 
 
@@ -130,10 +132,12 @@ class ItemFinding(Frozen):
 
 
 class Visit(Frozen):
-    """One visit at the door: how it ended, which items went with the courier, what the check found."""
+    """One visit at the door: how it ended, which items went with the courier, what the check found. `refusal`: why the
+    goods were rejected, in our words."""
 
     outcome: PickupOutcome
     reason: str | None = None
+    refusal: CourierRefusal | None = None
     collected: tuple[str, ...] = ()
     inspected: bool = False
     findings: tuple[ItemFinding, ...] = ()

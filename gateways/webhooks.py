@@ -104,6 +104,8 @@ def _pickup(event: CourierEvent, visit: Visit, lines: Mapping[str, str]) -> Pick
         occurred_at=event.occurred_at,
         reason=visit.reason,
         collected=tuple(dict.fromkeys(lines[ref] for ref in visit.collected if ref in lines)) if picked_up else (),
+        taken=tuple(dict.fromkeys(visit.collected)) if picked_up else (),
+        refusal=visit.refusal,
         inspected=visit.inspected,
         findings=tuple(
             DoorstepFinding(

@@ -26,7 +26,8 @@ OPEN = ("open", "booked")
 
 @dataclass(frozen=True)
 class Visit:
-    """What a case wants: its `n`-th visit, with these items (as the courier is told of them)."""
+    """What a case wants: its `n`-th visit, with these items (as the courier is told of them). `earliest`: no slot was
+    wished for, any visit will do that begins after it and not later than this one would."""
 
     case_key: str
     n: int
@@ -37,6 +38,8 @@ class Visit:
     slot_end: datetime
     courier: str
     items: tuple[Mapping[str, Any], ...]
+    earliest: datetime | None = None
+    packaging: bool = False
 
 
 class Todo(StrEnum):
@@ -71,7 +74,8 @@ class Leaving:
 def share_key(visit: Visit) -> str:
     """What cases must have in common to share a visit."""
     slot = [moment.astimezone(UTC).isoformat() for moment in (visit.slot_start, visit.slot_end)]
-    return digest([visit.order_id, visit.address_ref, visit.zone, visit.courier, *slot])
+    extra = ["packaging"] if visit.packaging else []
+    return digest([visit.order_id, visit.address_ref, visit.zone, visit.courier, *slot, *extra])
 
 
 def add_key(pickup: PickupRow, case_key: str) -> str:
@@ -100,8 +104,10 @@ async def join_or_create(session: AsyncSession, visit: Visit, at: datetime) -> J
     been_there = {member.pickup_id for member in members}
     # Who left a visit does not come back to it: the courier took the items off, and would not take them on again
     # under the same key.
-    if latest is not None and latest.state in OPEN and latest.pickup_id not in been_there:
-        pickup = latest
+    shared = latest if latest is not None and latest.state in OPEN and latest.pickup_id not in been_there else None
+    shared = shared or await _nearby(session, visit, been_there)
+    if shared is not None:
+        pickup = shared
     else:
         pickup = _new_pickup(visit, key, 1 if latest is None else latest.attempt + 1, at)
         session.add(pickup)
@@ -116,6 +122,25 @@ async def join_or_create(session: AsyncSession, visit: Visit, at: datetime) -> J
     session.add(member)
     await session.flush()
     return Joined(pickup, member, _todo(pickup, member))
+
+
+async def _nearby(session: AsyncSession, visit: Visit, been_there: set[str]) -> PickupRow | None:
+    """A visit of this order and address that is booked already, for a case that wished for no slot of its own: two
+    requests a moment apart may fall to both sides of a slot's border."""
+    if visit.earliest is None:
+        return None
+    found = select(PickupRow).where(
+        PickupRow.order_id == visit.order_id,
+        PickupRow.address_ref == visit.address_ref,
+        PickupRow.zone == visit.zone,
+        PickupRow.courier == visit.courier,
+        PickupRow.packaging == visit.packaging,
+        col(PickupRow.state).in_(OPEN),
+        col(PickupRow.slot_start) > visit.earliest,
+        col(PickupRow.slot_start) <= visit.slot_start,
+        col(PickupRow.pickup_id).not_in(been_there),
+    )
+    return (await session.exec(found.order_by(col(PickupRow.slot_start), col(PickupRow.attempt)).limit(1))).first()
 
 
 def _new_pickup(visit: Visit, key: str, attempt: int, at: datetime) -> PickupRow:
@@ -133,6 +158,7 @@ def _new_pickup(visit: Visit, key: str, attempt: int, at: datetime) -> PickupRow
         booking_key=f"pickup:{key[:24]}:{attempt}",
         booking=[dict(item) for item in visit.items],
         booked_for=visit.case_key,
+        packaging=visit.packaging,
         state="open",
         created_at=at,
     )

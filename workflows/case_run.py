@@ -12,7 +12,7 @@ from typing import Protocol
 
 from temporalio import workflow
 
-from activities.contract import Found, Judgement, Patience
+from activities.contract import Booked, Found, Judgement, Patience
 from backhaul.case import Region, Regions, Situation, Stage, stage_of
 from backhaul.facts import Method, Party, Verdict
 from backhaul.ids import CaseId
@@ -149,6 +149,10 @@ class CaseRun(CaseDesk):
         self.waybill: str | None = None
         self.pickup_id: str | None = None
         self.courier: str | None = None
+        self.bookings: dict[str, Booked] = {}
+        """Every visit that was booked, by waybill: a scan may come late."""
+        self.standing: Booked | None = None
+        """The visit that a courier will still make."""
         self.closed = False
         self.outcome: str | None = None
         self.recovery: str | None = None

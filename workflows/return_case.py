@@ -53,9 +53,10 @@ from workflows.case_run import MAX_MESSAGES, CaseRun
 from workflows.desk import CloseRequested, Parked, reject, trouble_of
 from workflows.stages.authorize import authorize, judge
 from workflows.stages.close import close
-from workflows.stages.collect import Collection, collect
+from workflows.stages.collect import collect
 from workflows.stages.make_whole import make_whole
 from workflows.stages.receive import receive
+from workflows.stages.scanning import Collection, call_off, had_the_goods
 from workflows.views import status_of
 
 A = TypeVar("A", bound=Frozen)
@@ -92,12 +93,14 @@ class ReturnCase:
                 self._on_cancel()
 
     async def _story(self) -> CaseOutcome:
-        case = self.case
-        try:
-            await self._until_settled(case)
-        except CloseRequested:
-            case.closed_by, case.close_reason = case.close_reason, None
-            case.tell(f"closed by an operator: {case.closed_by}", Party.OPERATOR)
+        case, story = self.case, self._until_settled
+        while True:
+            try:
+                await story(case)
+                break
+            except CloseRequested:
+                case.closed_by, case.close_reason = case.close_reason, None
+                story = self._stop
         outcome = await self._close(case)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return outcome
@@ -115,10 +118,25 @@ class ReturnCase:
         await judge(case)
         if not await authorize(case):
             return
-        if await collect(case) is not Collection.COLLECTED:
+        await self._onward(case, await collect(case))
+
+    async def _onward(self, case: CaseRun, collection: Collection | None) -> None:
+        """What follows the consumer's door."""
+        if collection is not Collection.COLLECTED:
             return
         reception = await receive(case)
         await make_whole(case, reception)
+
+    async def _stop(self, case: CaseRun) -> None:
+        """An operator closes the case: no courier comes for it any more. Goods that the courier has by then are
+        followed to their end instead."""
+        scan = await call_off(case)
+        if scan is None:
+            case.tell(f"closed by an operator: {case.closed_by}", Party.OPERATOR)
+            return
+        case.tell(f"not closed: the courier has the goods since {scan}", Party.COURIER)
+        case.closed_by = None
+        await self._onward(case, await had_the_goods(case, scan))
 
     def _on_cancel(self) -> None:
         if refusal(Update.WITHDRAW, self.case.situation()) is None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from activities.contract import FreightClaim, RecordPickup
 from activities.steps.desk import Desk, Work, id_of
+from activities.steps.facts import collected_facts
 from activities.steps.opening import STEP as JUDGED
 from backhaul.facts import CaseFacts, CoverKind, Frozen
-from backhaul.ids import claim_ref, parse_case_key, payment_key
+from backhaul.ids import claim_ref, parse_case_key, parse_item_ref, payment_key
 from backhaul.ledger import courier_paid, freight_above_cap, self_ship_borne_by_merchant
 from backhaul.money import Money
 from backhaul.policy.freight import FreightBenefit, chargeable_g, freight_amount, freight_benefit, share_freight
 from store import cases, claims, pickups
-from store.tables import ClaimRow, PickupMemberRow, PickupRow
+from store.tables import ClaimRow, PickupRow
 
 FREIGHT = "freight"
 
@@ -50,14 +51,17 @@ async def pickup_freight(desk: Desk, work: Work, argument: RecordPickup, pickup_
 
 
 async def self_ship_freight(desk: Desk, work: Work, argument: RecordPickup, facts: CaseFacts) -> Freight:
-    """The self-shipper's benefit by the book: paid by the insurer (J13), the rest by the merchant's reason (J16)."""
+    """The self-shipper's benefit by the book: paid by the insurer (J13), the rest by the merchant's reason (J16),
+    in all no more than the tariff says for the parcel."""
     parcel = argument.self_ship
     proven = parcel.proven_freight if parcel is not None else None
     waybill = parcel.waybill if parcel is not None else argument.report.waybill
     book = desk.book_of_cover(facts, CoverKind.RFI, work.book)
     cover = facts.cover(CoverKind.RFI)
     freed = Money(minor=await _rebind(work, work.key, waybill), currency=book.currency)
-    benefit = freight_benefit(facts, proven, None if cover is None else cover.remaining + freed, book)
+    row = await cases.need(work.session, work.key)
+    tariff = freight_amount(chargeable_g(facts.lines, book), row.request.get("zone"), book)
+    benefit = freight_benefit(facts, proven, None if cover is None else cover.remaining + freed, book, tariff)
     work.verdicts.append(benefit.verdict)
     work.post(self_ship_borne_by_merchant(work.case, benefit.merchant_reimburses, waybill=waybill))
     claim = await _claim(work, facts, benefit, f"consumer:{work.case.consumer_ref}", waybill)
@@ -117,15 +121,13 @@ async def _share(
 ) -> tuple[PickupRow, FreightShare]:
     """This case's share. The first case of the waybill computes and keeps all of them, and plans every claim."""
     book = desk.book_of_cover(facts, CoverKind.RFI, work.book)
-    members = await pickups.scan(
-        work.session,
-        pickup_id,
-        argument.report.occurred_at,
-        {work.key: chargeable_g(facts.lines, book)},
-    )
+    on_board = {**await _on_board(work, argument, pickup_id), work.key: facts}
+    told = bool(argument.report.taken)
+    grams = {key: chargeable_g(one.lines, book) for key, one in on_board.items() if told or key == work.key}
+    await pickups.scan(work.session, pickup_id, argument.report.occurred_at, grams)
     pickup = await pickups.need(work.session, pickup_id)
     if pickup.freight_minor is None:
-        await _share_out(desk, work, argument, facts, pickup, members)
+        await _share_out(desk, work, argument, facts, pickup, on_board)
     kept = await cases.recorded(work.session, work.key, _step(pickup), FreightShare)
     nothing = Money.zero(book.currency)
     return pickup, kept or FreightShare(share=nothing, remaining=nothing)
@@ -135,23 +137,33 @@ def _step(pickup: PickupRow) -> str:
     return f"freight_share:{pickup.pickup_id}"
 
 
+async def _on_board(work: Work, argument: RecordPickup, pickup_id: str) -> dict[str, CaseFacts]:
+    """Facts of the goods that went under the waybill, by case: those that the courier names. Where its report is lost,
+    those of every case that had not left."""
+    taken: dict[str, list[str]] = {}
+    for ref in argument.report.taken:
+        case, line = parse_item_ref(ref)
+        taken.setdefault(case.key, []).append(line)
+    found = {}
+    for member in await pickups.members(work.session, pickup_id):
+        key = member.case_key
+        if key not in taken and (taken or member.state == "left"):
+            continue
+        judged = await cases.facts_of(work.session, key, JUDGED, CaseFacts)
+        if judged is not None:
+            found[key] = collected_facts(judged, tuple(taken.get(key, ())), self_ship=False)
+    return found
+
+
 async def _share_out(
     desk: Desk,
     work: Work,
     argument: RecordPickup,
     facts: CaseFacts,
     pickup: PickupRow,
-    members: Sequence[PickupMemberRow],
+    on_board: Mapping[str, CaseFacts],
 ) -> None:
     """Freight of everything that went along, shared by chargeable weight; then each uses the cover, by rma_id."""
-    on_board: dict[str, CaseFacts] = {}
-    for member in members:
-        if member.state == "left":
-            continue
-        other = await cases.facts_of(work.session, member.case_key, JUDGED, CaseFacts)
-        if other is not None:
-            on_board[member.case_key] = other
-    on_board[work.key] = facts
     book = desk.book_of_cover(facts, CoverKind.RFI, work.book)
     everything = [line for one in on_board.values() for line in one.lines]
     total = freight_amount(chargeable_g(everything, book), pickup.zone, book)

@@ -70,6 +70,7 @@ async def _record(desk: Desk, work: Work, argument: RecordPickup) -> Collected:
     if judged is None:
         raise Rejected("not_found", f"{work.key} has no facts")
     report = argument.report
+    argument = argument.model_copy(update={"pickup_id": await _pickup_of(work, argument)})
     self_ship = argument.pickup_id is None
     facts = refreshed(collected_facts(judged, report.collected, self_ship=self_ship), work.order)
     await _give_back_units(work, _ids(judged) - _ids(facts))
@@ -80,7 +81,7 @@ async def _record(desk: Desk, work: Work, argument: RecordPickup) -> Collected:
         freight = await self_ship_freight(desk, work, argument, facts)
     else:
         freight = await pickup_freight(desk, work, argument, argument.pickup_id, facts)
-    gate, granted = await _lightning(work, facts, doorstep)
+    gate, granted = await _lightning(work, facts, doorstep, cancelled=argument.cancelled)
     scan = Scan(
         waybill=report.waybill,
         granted=granted.lines if granted else (),
@@ -102,6 +103,12 @@ async def _record(desk: Desk, work: Work, argument: RecordPickup) -> Collected:
         freight_share=freight.share,
         verdicts=tuple(work.verdicts),
     )
+
+
+async def _pickup_of(work: Work, argument: RecordPickup) -> str | None:
+    """The visit that the report is about, by its waybill: it may be an earlier one than the case waits for."""
+    known = await waybills.get(work.session, argument.report.waybill)
+    return argument.pickup_id if known is None else known.pickup_id
 
 
 async def scan_facts(work: Work) -> CaseFacts:
@@ -127,15 +134,20 @@ def doorstep_check(report: PickupReport, facts: CaseFacts) -> Inspection:
     return Inspection(result=result, findings=findings, at=report.occurred_at)
 
 
-async def _lightning(work: Work, facts: CaseFacts, doorstep: Inspection) -> tuple[Verdict, RefundValue | None]:
-    """Open the gate only on a line that was really reserved; J20 and the counters follow."""
+async def _lightning(
+    work: Work, facts: CaseFacts, doorstep: Inspection, *, cancelled: bool
+) -> tuple[Verdict, RefundValue | None]:
+    """Open the gate only on a line that was really reserved; J20 and the counters follow. Goods that the consumer
+    cancelled in time go back to them: no refund leaves (X25)."""
     value = refund_value(facts)
     # Picked up means scanned; a self-shipped parcel gets here with its first trace (domain 4.4).
     gate = lightning_gate(facts, value.total, True, doorstep.result, work.book)
+    if cancelled:
+        gate = _closed(gate, Code.CANCELLED_FIRST)
     if gate.yes:
         reserved = await credit.reserve(work.session, work.key, work.case.consumer_ref, value.total, work.at)
         if not reserved:
-            gate = _credit_gone(gate)
+            gate = _closed(gate, Code.CREDIT_TOO_LOW)  # another case took it between our look and the reservation
     work.verdicts.append(gate)
     if not gate.yes:
         return gate, None
@@ -154,14 +166,9 @@ async def _give_back_units(work: Work, left_behind: set[str]) -> None:
         await work.session.exec(rows.values(active=False))
 
 
-def _credit_gone(gate: Verdict) -> Verdict:
-    """Another case took the line between our look and the reservation."""
-    text = TEXTS[Code.CREDIT_TOO_LOW]
-    changed = {
-        "outcome": "closed",
-        "reasons": (Code.CREDIT_TOO_LOW.value,),
-        "text": Text(en=text.en, zh=text.zh),
-    }
+def _closed(gate: Verdict, why: Code) -> Verdict:
+    text = TEXTS[why]
+    changed = {"outcome": "closed", "reasons": (why.value,), "text": Text(en=text.en, zh=text.zh)}
     return gate.model_copy(update=changed)
 
 

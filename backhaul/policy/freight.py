@@ -19,7 +19,7 @@ class FreightBenefit(Frozen):
 
     Exactly one of the last three is above zero when the reason's bearer owes something that must be posted."""
 
-    freight: Money = Field(description="the case's share of the invoice, or the proven freight of a self-shipper")
+    freight: Money = Field(description="the case's share of the invoice; self-ship: what is proven, at most the tariff")
     insured: Money = Field(description="paid by the insurer: to the courier (J12), or self-ship to the consumer (J13)")
     above: Money = Field(description="the rest")
     bearer: Literal["merchant", "consumer"] = Field(description="who bears the rest, by the reason")
@@ -60,19 +60,26 @@ def share_freight(total: Money, cases: Sequence[tuple[str, int]]) -> dict[str, M
 
 
 def freight_benefit(
-    facts: CaseFacts, share: Money | None, cover_remaining: Money | None, book: PolicyBook
+    facts: CaseFacts,
+    share: Money | None,
+    cover_remaining: Money | None,
+    book: PolicyBook,
+    tariff: Money | None = None,
 ) -> FreightBenefit:
     """Split a case's freight into insured and borne.
 
     `share` is the case's part of the invoice at the scan; with self-ship the proven freight, None until it is
     proven. `cover_remaining` is what the RFI has left now, after the cases before this one on the waybill; None
-    takes it from the facts. Without RFI nothing is insured."""
+    takes it from the facts. Without RFI nothing is insured. `tariff`: what a pickup of the same parcel would cost; a
+    self-shipper who paid more bears the rest, so that self-shipping never earns."""
     zero = Money.zero(book.currency)
     cover = facts.cover(CoverKind.RFI)
     self_ship = facts.method is Method.SELF_SHIP
     freight = zero if share is None else share
     if freight.minor < 0:
         raise ValueError(f"{freight} is not a freight")
+    own = zero if tariff is None or not self_ship else max(zero, freight - tariff)
+    freight = freight - own
     insured = zero
     if cover is not None:
         left = cover.remaining if cover_remaining is None else cover_remaining
@@ -81,6 +88,7 @@ def freight_benefit(
     above = freight - insured
     merchants = book.is_merchants(facts.reason)
     codes = _codes(share is None, cover is not None, insured, above, merchants)
+    codes += [Code.FREIGHT_ABOVE_TARIFF] if own else []
     rules = ["4.2.self_ship" if self_ship else "4.2.door_pickup", "4.2.cap", "4.2.bearer"]
     why = verdict(
         "freight_benefit",
@@ -94,6 +102,7 @@ def freight_benefit(
         above=above,
         remaining=None if cover is None else left,
         flat=book.freight.self_ship_flat if self_ship else None,
+        above_tariff=own or None,
         bearer="merchant" if merchants else "consumer",
     )
     return FreightBenefit(

@@ -31,6 +31,7 @@ class Code(StrEnum):
     FREIGHT_ABOVE_CAP = "freight_above_cap"
     FREIGHT_NOT_COVERED = "freight_not_covered"
     FREIGHT_NOT_PROVEN = "freight_not_proven"
+    FREIGHT_ABOVE_TARIFF = "freight_above_tariff"
     MERCHANT_BEARS_FREIGHT = "merchant_bears_freight"
     CONSUMER_BEARS_FREIGHT = "consumer_bears_freight"
     # 4.3 loss
@@ -59,6 +60,7 @@ class Code(StrEnum):
     DOORSTEP_NOT_PASSED = "doorstep_not_passed"
     SELF_SHIP_NOT_ALLOWED = "self_ship_not_allowed"
     RISK_NOT_ALLOWED = "risk_not_allowed"
+    CANCELLED_FIRST = "cancelled_first"
     # 4.5 liability
     NOTHING_FOUND = "nothing_found"
     FOUND_AT_DOOR = "found_at_door"
@@ -108,6 +110,10 @@ TEXTS: dict[Code, Text] = {
     Code.FREIGHT_ABOVE_CAP: _t("A part of the freight is above what the cover pays.", "部分运费超出保障额度。"),
     Code.FREIGHT_NOT_COVERED: _t("No return-freight cover is in force.", "没有生效的退换货运费险。"),
     Code.FREIGHT_NOT_PROVEN: _t("The freight is paid once it is proven.", "提供运费凭证后再赔付。"),
+    Code.FREIGHT_ABOVE_TARIFF: _t(
+        "More was paid than the tariff says for this parcel; the rest is the sender's.",
+        "运费超出标准价，超出部分由寄件人承担。",
+    ),
     Code.MERCHANT_BEARS_FREIGHT: _t(
         "The rest of the freight is the merchant's, by the reason.", "按退货原因，其余运费由商家承担。"
     ),
@@ -144,6 +150,9 @@ TEXTS: dict[Code, Text] = {
     Code.DOORSTEP_NOT_PASSED: _t("The goods did not pass the check at the door.", "上门验货未通过。"),
     Code.SELF_SHIP_NOT_ALLOWED: _t("Self-shipped goods get no lightning refund.", "自行寄回不支持闪电退款。"),
     Code.RISK_NOT_ALLOWED: _t("The risk rules ask for a check first.", "风险规则要求先验货。"),
+    Code.CANCELLED_FIRST: _t(
+        "The consumer cancelled before the scan: the goods go back.", "消费者在揽收前已取消，商品退回。"
+    ),
     Code.NOTHING_FOUND: _t("Nothing was found and nothing was lost.", "未发现异常，也未丢失。"),
     Code.FOUND_AT_DOOR: _t("The courier found it at the door, before the parcel moved.", "快递员上门验货时发现问题。"),
     Code.ARRIVED_DAMAGED: _t(

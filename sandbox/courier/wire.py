@@ -24,7 +24,7 @@ class Item(Strict):
 
 
 class NewBooking(Strict):
-    """A pickup to be made."""
+    """A pickup to be made. `packaging`: the courier brings some along."""
 
     client_ref: Text
     address_ref: Text
@@ -32,6 +32,7 @@ class NewBooking(Strict):
     slot_start: Annotated[datetime, Field(strict=False)]
     slot_end: Annotated[datetime, Field(strict=False)]
     service: Literal["door_pickup"] = "door_pickup"
+    packaging: bool = False
     declared: Money | None = None
     items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=200)]
 

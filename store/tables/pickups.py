@@ -16,7 +16,7 @@ class PickupRow(Table, table=True):
     """One visit. `share_key` is the hash of order, address, slot and courier; `attempt` counts visits under it.
 
     States: open (the booking is being made), booked, voiding (the last case left), voided, collected, over
-    (missed, no-show, refused: the next visit is another row)."""
+    (missed, no-show, refused: the next visit is another row). `packaging`: the courier brings some."""
 
     __tablename__ = "pickups"
     __table_args__ = (UniqueConstraint("share_key", "attempt"),)
@@ -33,6 +33,7 @@ class PickupRow(Table, table=True):
     booking_key: str = Field(unique=True)
     booking: list[dict[str, Any]] = column.document()
     booked_for: str
+    packaging: bool = False
     booking_id: str | None = None
     waybill: str | None = Field(default=None, index=True)
     state: str

@@ -10,6 +10,7 @@ from temporalio import workflow
 from backhaul.case import Region
 from backhaul.facts import Inspection, InspectionResult, Party
 from backhaul.messages import TrackingReport, TrackingStatus
+from backhaul.policy.parcels import fate
 from workflows.case_run import CaseRun
 from workflows.stages.courier_log import poll
 
@@ -25,40 +26,44 @@ class Reception:
 
 async def receive(run: CaseRun) -> Reception:
     """Follow the parcel to the merchant and hear what the merchant says; each silence has its timer."""
-    delivered = await _transit(run)
-    if delivered is None:
+    ended = await _transit(run)
+    if ended is None or ended.status is TrackingStatus.LOST:
         run.regions.to(Region.LOGISTICS, "lost")
         run.tell("lost in transit", Party.COURIER)
         return Reception("lost")
+    if ended.status is TrackingStatus.RETURNED:
+        run.regions.to(Region.LOGISTICS, "returned_to_consumer")
+        run.tell("brought back to the consumer", Party.COURIER)
+        return Reception("returned")
     run.regions.to(Region.LOGISTICS, "delivered")
     run.regions.to(Region.INSPECTION, "receipt_pending")
-    return await _merchant(run, delivered.occurred_at)
+    return await _merchant(run, ended.occurred_at)
 
 
 async def _transit(run: CaseRun) -> TrackingReport | None:
-    """X9: no movement for a while, ask the courier; none for longer, the parcel is lost. None: lost."""
+    """X9: no movement for a while, ask the courier; none for longer, the parcel is lost. What ended the way; None: the
+    time."""
     terms = run.judged.terms
     asked_at: datetime | None = None
     while True:
         moved = run.moved_at or workflow.now()
         trace, lost = moved + timedelta(seconds=terms.trace_s), moved + timedelta(seconds=terms.lost_s)
         due = lost if asked_at is not None and asked_at >= trace else trace
-        if not await run.wait(Party.COURIER, "delivery", due, lambda: _decisive(run) is not None):
+        if not await run.wait(Party.COURIER, "delivery", due, lambda: _fate(run) is not None):
             if workflow.now() < (run.moved_at or moved) + timedelta(seconds=terms.trace_s):
                 continue
             await poll(run)
             asked_at = workflow.now()
-        report = _decisive(run)
+        report = _fate(run)
         if report is not None:
-            return report if report.status is TrackingStatus.DELIVERED else None
+            return report
         if workflow.now() >= (run.moved_at or moved) + timedelta(seconds=terms.lost_s):
             return None
 
 
-def _decisive(run: CaseRun) -> TrackingReport | None:
-    """The latest thing the courier said that ends the transit; a delivery outweighs an earlier loss."""
-    told = [item for item in run.mail.trackings if item.status in {TrackingStatus.DELIVERED, TrackingStatus.LOST}]
-    return max(told, key=lambda item: (item.status is TrackingStatus.DELIVERED, item.occurred_at)) if told else None
+def _fate(run: CaseRun) -> TrackingReport | None:
+    """What the courier says became of the parcel that travels; another waybill's movements are not its own."""
+    return fate(item for item in run.mail.trackings if item.waybill == run.waybill)
 
 
 async def _merchant(run: CaseRun, delivered_at: datetime) -> Reception:

@@ -8,6 +8,7 @@ from datetime import UTC
 from backhaul.facts import Finding
 from backhaul.messages import ConsumerAtDoor, PickupOutcome, TrackingStatus
 from backhaul.money import Money
+from backhaul.policy.parcels import refusal_word
 from gateways.couriers.sandbox import wire as w
 from gateways.ports import (
     Booking,
@@ -64,6 +65,7 @@ def booking_request(request: BookingRequest) -> w.BookingRequestWire:
         slot_start=request.slot_start.astimezone(UTC).isoformat(),
         slot_end=request.slot_end.astimezone(UTC).isoformat(),
         declared=None if declared is None else w.MoneyWire(amount=declared.minor, currency=declared.currency),
+        packaging=request.packaging,
         items=tuple(item(parcel) for parcel in request.parcels),
     )
 
@@ -113,9 +115,11 @@ def visit(wire: w.PickupWire) -> Visit:
     check = wire.inspection
     inspected = check is not None and check.result in {"ok", "finding"}
     items = check.items if check is not None and inspected else ()
+    outcome = PickupOutcome(wire.outcome)
     return Visit(
-        outcome=PickupOutcome(wire.outcome),
+        outcome=outcome,
         reason=wire.reason,
+        refusal=refusal_word(wire.reason) if outcome is PickupOutcome.REJECTED else None,
         collected=wire.collected_refs,
         inspected=inspected,
         findings=tuple(finding(found) for found in items if found.finding != Finding.OK),

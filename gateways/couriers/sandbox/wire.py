@@ -33,6 +33,7 @@ class BookingRequestWire(WireModel):
     slot_start: str
     slot_end: str
     service: str = "door_pickup"
+    packaging: bool = False
     declared: MoneyWire | None = None
     items: tuple[ItemWire, ...]
 

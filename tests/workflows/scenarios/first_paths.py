@@ -65,7 +65,7 @@ async def ordinary(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X11", timer="timers.receipt_silence")
 async def merchant_silent_at_receipt(world: World) -> Case:
     """X11: ten days after the delivery the timer accepts."""
     case = await world.open(Plan(tier=0))
@@ -177,7 +177,7 @@ async def receipt_damage_ordinary(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X9", timer="timers.lost")
 async def lost_in_transit(world: World) -> Case:
     """X9: no movement for seven days: total loss, consumer refunded, carrier demanded."""
     case = await world.open(Plan(tier=0))
@@ -216,7 +216,7 @@ async def self_ship(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X3", timer="timers.self_ship")
 async def self_ship_never_sent(world: World) -> Case:
     """X3: no waybill in seven days: expired."""
     case = await world.open(Plan(method=Method.SELF_SHIP))
@@ -278,7 +278,7 @@ async def window_over(world: World) -> Case:
 # ---- the courier's visits ------------------------------------------------------------------------------------------
 
 
-@scenario
+@scenario("X4", timer="pickup.slot_grace")
 async def courier_misses(world: World) -> Case:
     """X4: a missed visit is booked again; a silent one is known two hours after the slot."""
     case = await world.open(Plan(tier=0))
@@ -296,7 +296,7 @@ async def courier_misses(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X5")
 async def consumer_not_at_home(world: World) -> Case:
     """X5: two attempts, then expired."""
     case = await world.open()
@@ -309,7 +309,7 @@ async def consumer_not_at_home(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X23")
 async def withdrawn_before_scan(world: World) -> Case:
     """X23: the pickup is voided with the courier before the case is withdrawn."""
     case = await world.open()
@@ -321,7 +321,7 @@ async def withdrawn_before_scan(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X24")
 async def withdraw_after_scan(world: World) -> Case:
     """X24: refused with the reason."""
     case = await world.open(Plan(tier=0))
@@ -502,7 +502,7 @@ async def refund_again_after_the_account_works(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X25")
 async def cancel_races_the_scan(world: World) -> Case:
     """X25: the courier had the goods before the cancel reached it: the scan wins, both times are on record."""
     case = await world.open(Plan(tier=0))
@@ -510,10 +510,11 @@ async def cancel_races_the_scan(world: World) -> Case:
     await case.collect_outside()
     scanned = await case.now()
     await case.say("withdraw", Withdraw())
-    await case.until(lambda s: any("not withdrawn" in event.what for event in s.events), "the refusal")
+    await case.until(lambda s: any("not void: scanned" in event.what for event in s.events), "the scan")
     await refused(case, "withdraw", Withdraw(), "already_decided")
     await case.pickup(at=scanned)
-    await case.waits_for("delivery")
+    told = [event.what for event in (await case.waits_for("delivery")).events]
+    assert any(what.startswith(f"not withdrawn: scanned at {scanned}, cancelled at") for what in told), told
     await case.track("delivered")
     await case.waits_for("receipt")
     await case.say("confirm_receipt", ConfirmReceipt())
@@ -536,7 +537,7 @@ async def lightning_then_lost(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X23")
 async def cancelled_from_the_ui_before_the_scan(world: World) -> Case:
     """A workflow cancellation before the scan acts as a withdrawal."""
     case = await world.open()
@@ -546,7 +547,7 @@ async def cancelled_from_the_ui_before_the_scan(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X24")
 async def cancelled_from_the_ui_after_the_scan(world: World) -> Case:
     """After it, the case parks; going on ignores the request."""
     case = await world.open(Plan(tier=0))
@@ -612,21 +613,21 @@ async def shared_pickup(world: World) -> Case:
     assert len(waybills) == 1, waybills
     stays, leaves, other = cases
     await leaves.say("withdraw", Withdraw())
-    assert (await leaves.end()).outcome == "withdrawn"
+    assert (await leaves.ended()).outcome == "withdrawn"
     for case in (stays, other):
         await case.pickup()
         await case.waits_for("delivery")
         await case.track("delivered")
         await case.waits_for("receipt")
         await case.say("confirm_receipt", ConfirmReceipt())
-    outcomes = [await case.end() for case in (stays, other)]
+    outcomes = [await case.ended() for case in (stays, other)]
     assert [outcome.refunded for outcome in outcomes] == [cny(40_000), cny(20_000)]
     assert [outcome.freight for outcome in outcomes] == [cny(700), cny(700)], outcomes
     assert await leaves.entries() == []
     return stays
 
 
-@scenario
+@scenario("X4")
 async def given_up_courier_had_the_goods(world: World) -> Case:
     """Three silent visits hand the parcel to the consumer; then the courier's scan turns up: the fact counts."""
     case = await world.open(Plan(tier=0))
