@@ -137,17 +137,14 @@ def doorstep_check(report: PickupReport, facts: CaseFacts) -> Inspection:
 async def _lightning(
     work: Work, facts: CaseFacts, doorstep: Inspection, *, cancelled: bool
 ) -> tuple[Verdict, RefundValue | None]:
-    """Open the gate only on a line that was really reserved; J20 and the counters follow. Goods that the consumer
-    cancelled in time go back to them: no refund leaves (X25)."""
+    """Open the gate only on a line that was really reserved; J20 and the counters follow."""
     value = refund_value(facts)
     # Picked up means scanned; a self-shipped parcel gets here with its first trace (domain 4.4).
-    gate = lightning_gate(facts, value.total, True, doorstep.result, work.book)
-    if cancelled:
-        gate = _closed(gate, Code.CANCELLED_FIRST)
+    gate = lightning_gate(facts, value.total, True, doorstep.result, work.book, cancelled=cancelled)
     if gate.yes:
         reserved = await credit.reserve(work.session, work.key, work.case.consumer_ref, value.total, work.at)
         if not reserved:
-            gate = _closed(gate, Code.CREDIT_TOO_LOW)  # another case took it between our look and the reservation
+            gate = _credit_gone(gate)
     work.verdicts.append(gate)
     if not gate.yes:
         return gate, None
@@ -166,9 +163,14 @@ async def _give_back_units(work: Work, left_behind: set[str]) -> None:
         await work.session.exec(rows.values(active=False))
 
 
-def _closed(gate: Verdict, why: Code) -> Verdict:
-    text = TEXTS[why]
-    changed = {"outcome": "closed", "reasons": (why.value,), "text": Text(en=text.en, zh=text.zh)}
+def _credit_gone(gate: Verdict) -> Verdict:
+    """Another case took the line between our look and the reservation."""
+    text = TEXTS[Code.CREDIT_TOO_LOW]
+    changed = {
+        "outcome": "closed",
+        "reasons": (Code.CREDIT_TOO_LOW.value,),
+        "text": Text(en=text.en, zh=text.zh),
+    }
     return gate.model_copy(update=changed)
 
 

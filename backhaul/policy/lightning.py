@@ -10,11 +10,18 @@ from backhaul.policy.verdicts import Check, all_of
 
 
 def lightning_gate(
-    facts: CaseFacts, amount: Money, tracked: bool, doorstep: InspectionResult | None, book: PolicyBook
+    facts: CaseFacts,
+    amount: Money,
+    tracked: bool,
+    doorstep: InspectionResult | None,
+    book: PolicyBook,
+    *,
+    cancelled: bool = False,
 ) -> Verdict:
     """`open` or `closed`, with every condition that failed.
 
-    `tracked`: the pickup scan, or a logistics trace for self-ship. `doorstep` is None where nobody looked."""
+    `tracked`: the pickup scan, or a logistics trace for self-ship. `doorstep` is None where nobody looked.
+    `cancelled`: by the consumer before the scan, so that the goods go back to them (X25)."""
     rules, consumer = book.lightning, facts.consumer
     free = consumer.credit_limit - consumer.credit_used
     categories = {line.category for line in facts.lines}
@@ -31,6 +38,7 @@ def lightning_gate(
         Check("4.4.tracked", tracked, Code.NOT_TRACKED),
         Check("4.4.doorstep", self_ship or doorstep is InspectionResult.OK, Code.DOORSTEP_NOT_PASSED),
         Check("4.4.doorstep", not self_ship or rules.self_ship_allowed, Code.SELF_SHIP_NOT_ALLOWED),
+        Check("4.4.cancelled", not cancelled, Code.CANCELLED_FIRST),
         Check("4.4.risk", consumer.risk is Risk.ALLOW, Code.RISK_NOT_ALLOWED),
     )
     return all_of(

@@ -16,9 +16,11 @@ def gate(
     tracked: bool = True,
     doorstep: InspectionResult | None = InspectionResult.OK,
     rules: dict[str, Any] | None = None,
+    cancelled: bool = False,
     **over: Any,
 ) -> Verdict:
-    return lightning_gate(facts(**over), yuan(amount), tracked, doorstep, book_with("lightning", **(rules or {})))
+    book = book_with("lightning", **(rules or {}))
+    return lightning_gate(facts(**over), yuan(amount), tracked, doorstep, book, cancelled=cancelled)
 
 
 def test_open_when_everything_holds() -> None:
@@ -37,6 +39,7 @@ def test_open_when_everything_holds() -> None:
         ({"consumer": consumer(credit_used=yuan("1800.01"))}, "credit_too_low"),
         ({"consumer": consumer(frozen=True)}, "credit_frozen"),
         ({"tracked": False}, "not_tracked"),
+        ({"cancelled": True}, "cancelled_first"),
         ({"doorstep": InspectionResult.FINDING}, "doorstep_not_passed"),
         ({"doorstep": InspectionResult.WAIVED}, "doorstep_not_passed"),
         ({"doorstep": InspectionResult.IMPOSSIBLE}, "doorstep_not_passed"),
