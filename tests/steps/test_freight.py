@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from activities.contract import Collected, RecordWaybill
@@ -123,14 +125,16 @@ async def test_self_ship_without_proof_pays_nothing(world: World) -> None:
 
 
 async def test_self_ship_rest_by_the_merchants_reason_goes_with_the_refund(world: World) -> None:
-    """18.00 proven, 10.00 insured: J16 of 8.00. One of two units comes back, so the payment has room for it."""
+    """18.00 proven, 14.00 by the tariff, 10.00 insured: J16 of 4.00, the last 4.00 are the sender's own. One of two
+    units comes back, so the payment has room for it."""
     await world.order(an_order(a_line(quantity=2), tier=0))
     case = (await world.judge(a_request(method=Method.SELF_SHIP, reason=Reason.WRONG_ITEM))).case
     scanned = await world.self_ship(case, "18.00")
     assert scanned.freight is not None
     assert scanned.freight.amount == yuan("10.00")
     remedy = await world.settle(case)
-    assert [part.amount for part in remedy.refunds] == [yuan("608.00")]
+    assert [line.amount for line in (await world.entries("J16"))[0].lines] == [yuan("4.00")] * 2
+    assert [part.amount for part in remedy.refunds] == [yuan("604.00")]
     await world.refund(case, remedy.refunds)
     await world.end(case)
     assert (await world.balances())["P2010"] == 0
@@ -146,7 +150,68 @@ async def test_freight_that_no_payment_can_take_is_kept_for_the_consumer(world: 
     await world.settle(case)
     await world.end(case)
     books = await world.balances()
-    assert (books["P2010"], books["P2060"]) == (0, -800)
+    assert (books["P2010"], books["P2060"]) == (0, -400)
+
+
+async def test_self_shipping_without_cover_earns_nothing(world: World) -> None:
+    """The merchant's reason, no cover, a receipt of 80.00: the merchant pays the 14.00 of a pickup and no more."""
+    await world.order(an_order(a_line(quantity=2), rfi=None, rdv=None, tier=0))
+    case = (await world.judge(a_request(method=Method.SELF_SHIP, reason=Reason.WRONG_ITEM))).case
+    scanned = await world.self_ship(case, "80.00")
+    assert scanned.freight is None
+    assert [line.amount for line in (await world.entries("J16"))[0].lines] == [yuan("14.00")] * 2
+    assert "freight_above_tariff" in scanned.verdicts[0].reasons
+
+
+async def test_goods_that_stayed_at_the_door_bear_no_freight(world: World) -> None:
+    """r1 and r2 on one visit; the courier names r1's goods only: the whole 14.00 of 1.5 kg is r1's. Before, r2 had a
+    half of a freight of 16.00 that nobody invoiced. What r2 sends itself later is not held up by it."""
+    await world.order(an_order(a_line("l1", "100.00"), a_line("l2", "200.00")))
+    first = (await world.judge(a_request("r1", lines={"l1": 1}))).case
+    second = (await world.judge(a_request("r2", lines={"l2": 1}))).case
+    pickup_id = await world.book("r1")
+    await world.book("r2")
+    scan = world.scan_of(first, pickup_id, collected=("l1",))
+    scan = scan.model_copy(update={"report": scan.report.model_copy(update={"taken": ("m1/r1/l1",)})})
+    scanned = await world.run(world.steps.record_pickup, scan)
+    assert scanned.freight_share == yuan("14.00")
+    async with world.store.read() as session:
+        states = {row.case_key: (row.state, row.share_minor) for row in await pickups.members(session, pickup_id)}
+        assert await claims.of_case(session, "m1/r2") == ()
+    assert states == {"m1/r1": ("collected", 1_400), "m1/r2": ("joined", None)}
+    assert (await world.self_ship(second, "9.00")).freight_share == yuan("9.00")
+
+
+@pytest.mark.parametrize("order", [("r1", "r2"), ("r2", "r1")])
+async def test_who_left_but_was_taken_bears_freight(world: World, order: tuple[str, str]) -> None:
+    """r2 left the visit and its goods went all the same: 3 kg, 16.00, 8.00 each, whoever is recorded first."""
+    await world.order(an_order(a_line("l1", "100.00"), a_line("l2", "200.00")))
+    refs = {f"r{n}": (await world.judge(a_request(f"r{n}", lines={f"l{n}": 1}))).case for n in (1, 2)}
+    pickup_id = await world.book("r1")
+    await world.book("r2")
+    async with world.store.transaction() as session:
+        await pickups.leave(session, pickup_id, "m1/r2")
+    shares = {}
+    for rma_id in order:
+        scan = world.scan_of(refs[rma_id], pickup_id, collected=(f"l{rma_id[1]}",))
+        taken = {"taken": ("m1/r1/l1", "m1/r2/l2", "m1/stranger/l9")}
+        scan = scan.model_copy(update={"report": scan.report.model_copy(update=taken)})
+        shares[rma_id] = (await world.run(world.steps.record_pickup, scan)).freight_share.minor
+    assert shares == {"r1": 800, "r2": 800}
+
+
+async def test_a_late_scan_is_of_its_own_visit(world: World) -> None:
+    """The case waits for its second visit when the first one's scan comes in: the freight is the first pickup's."""
+    await world.order()
+    case = (await world.judge()).case
+    first = await world.book()
+    second = await world.book(n=2, slot=timedelta(days=1))
+    assert first != second
+    scan = world.scan_of(case, first)
+    await world.run(world.steps.record_pickup, scan.model_copy(update={"pickup_id": second}))
+    async with world.store.read() as session:
+        rows = [await pickups.need(session, one) for one in (first, second)]
+    assert [(row.state, row.freight_minor) for row in rows] == [("collected", 1_400), ("booked", None)]
 
 
 async def test_a_waybill_is_of_one_case(world: World) -> None:

@@ -131,6 +131,30 @@ def test_self_ship_never_earns(
         assert result.verdict.reasons == ("freight_not_proven",)
 
 
+@pytest.mark.parametrize(
+    ("reason", "proven", "tariff", "insured", "reimbursed", "own"),
+    [
+        (Reason.QUALITY, "14.00", "14.00", "10.00", "4.00", None),
+        (Reason.QUALITY, "14.01", "14.00", "10.00", "4.00", 1),
+        (Reason.QUALITY, "99.00", "14.00", "10.00", "4.00", 8_500),
+        (Reason.NO_REASON, "99.00", "14.00", "10.00", "0.00", 8_500),
+        (Reason.QUALITY, "9.00", "8.00", "8.00", "0.00", 100),
+    ],
+)
+def test_a_self_shipper_gets_no_more_than_the_tariff(
+    reason: Reason, proven: str, tariff: str, insured: str, reimbursed: str, own: int | None
+) -> None:
+    case = facts(reason=reason, method=Method.SELF_SHIP, covers=(RFI,))
+    result = freight_benefit(case, yuan(proven), yuan("25.00"), BOOK, yuan(tariff))
+    assert (result.insured, result.merchant_reimburses) == (yuan(insured), yuan(reimbursed))
+    assert result.verdict.numbers["above_tariff"] == own
+    assert ("freight_above_tariff" in result.verdict.reasons) == (own is not None)
+
+
+def test_the_tariff_is_no_limit_of_an_invoice() -> None:
+    assert freight_benefit(facts(), yuan("20.00"), yuan("25.00"), BOOK, yuan("14.00")).insured == yuan("20.00")
+
+
 def test_a_negative_freight_is_refused() -> None:
     with pytest.raises(ValueError, match="freight"):
         freight_benefit(facts(), yuan("-1.00"), None, BOOK)

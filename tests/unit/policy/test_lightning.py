@@ -94,6 +94,7 @@ def test_every_failing_reason_is_given() -> None:
         "credit",
         "tracked",
         "doorstep",
+        "cancelled",
         "risk",
     }
 
