@@ -10,9 +10,19 @@ from datetime import datetime
 from pydantic import Field
 
 from backhaul.corrections import CorrectionEvent, CorrectionKind
+from backhaul.disputes import ItemCompared, Question
 from backhaul.facts import BookRef, Frozen, Inspection, Liable, LineFinding, Method, Party, Text, Verdict
 from backhaul.ledger import CaseRef
-from backhaul.messages import CaseStatus, DoorstepFinding, OpenReturn, PickupReport, ProvideWaybill, TrackingReport
+from backhaul.messages import (
+    CaseStatus,
+    DoorstepFinding,
+    Evidence,
+    EvidenceRef,
+    OpenReturn,
+    PickupReport,
+    ProvideWaybill,
+    TrackingReport,
+)
 from backhaul.money import Money
 from backhaul.policy.terms import Terms
 
@@ -148,6 +158,7 @@ class SettleCase(Frozen):
     ruling_id: str | None = None
     delivered_at: datetime | None = None
     at: datetime
+    evidence: tuple[EvidenceRef, ...] = ()
 
 
 class Remedy(Frozen):
@@ -200,8 +211,11 @@ class Noticed(Frozen):
 
 
 class FindRuling(Frozen):
+    """Read a ruling of this case. `appealed`: the ruling that it must overrule, made by another reviewer."""
+
     case: CaseRef
     ruling_id: str
+    appealed: str | None = None
 
 
 class FindApproval(Frozen):
@@ -216,6 +230,63 @@ class Found(Frozen):
     id: str
     outcome: str
     findings: tuple[LineFinding, ...] | None = None
+    at: datetime | None = None
+
+
+# ---- disputes and evidence ------------------------------------------------------------------------------------------
+
+
+class RecordEvidence(Frozen):
+    """Keep what a party gave, once each."""
+
+    case: CaseRef
+    evidence: tuple[EvidenceRef, ...]
+    at: datetime
+
+
+class EvidenceKept(Frozen):
+    """How many pieces were new."""
+
+    new: int
+
+
+class StartDispute(Frozen):
+    """Argument of Dispute. `evidence_s`: how long each side is heard, 0 where nobody is. `appealed`: the ruling that is
+    appealed against."""
+
+    case: CaseRef
+    n: int
+    question: Question
+    headline: str
+    terms: Terms
+    evidence_s: float
+    appealed: str | None = None
+
+
+class OpenDispute(Frozen):
+    """What a human will see: compare the inspections, list the evidence."""
+
+    case: CaseRef
+    n: int
+    question: Question
+    headline: str
+    at: datetime
+
+
+class DisputeOpened(Frozen):
+    """The lines one by one at the door and at the receipt, and what evidence there is."""
+
+    items: tuple[ItemCompared, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class DisputeOutcome(Frozen):
+    """How a dispute ended. Without a ruling: it was called off."""
+
+    workflow_id: str
+    ruling: Found | None = None
+    verdicts: tuple[Verdict, ...] = ()
 
 
 # ---- effects: the world outside ------------------------------------------------------------------------------------

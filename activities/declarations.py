@@ -95,6 +95,10 @@ settle_case = _step("settle_case", c.SettleCase, c.Remedy, lambda a: f"fix and p
 end_case = _step("end_case", c.EndCase, c.Receipt, lambda a: f"close as {a.outcome}")
 end_correction = _step("end_correction", c.EndCorrection, c.Receipt, lambda a: f"correction {a.n} ends as {a.outcome}")
 find_ruling = _step("find_ruling", c.FindRuling, c.Found, lambda a: f"read ruling {a.ruling_id}")
+record_evidence = _step(
+    "record_evidence", c.RecordEvidence, c.EvidenceKept, lambda a: f"keep {len(a.evidence)} pieces of evidence"
+)
+open_dispute = _step("open_dispute", c.OpenDispute, c.DisputeOpened, lambda a: "compare door and receipt, item by item")
 find_approval = _step("find_approval", c.FindApproval, c.Found, lambda a: f"read approval {a.approval_id}")
 
 send_notice = _effect("send_notice", QUEUE, c.SendNotice, c.Noticed, lambda a: f"tell the {a.to.value}: {a.about}")

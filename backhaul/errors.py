@@ -88,7 +88,11 @@ CODES: dict[str, str] = {
     "approval_required": "The amount is above the authority limit: a second person must approve.",
     "same_person": "Preparer and approver must be two people.",
     "ruling_unknown": "There is no such ruling.",
-    "ruling_mismatch": "The ruling is for another case.",
+    "ruling_mismatch": "The ruling is for another case, or answers another question.",
+    "same_reviewer": "An appeal is ruled on by another reviewer.",
+    "not_appealable": "There is no ruling on liability here that could be appealed against.",
+    "appealed_before": "A ruling is appealed against once, and the ruling on an appeal is the last.",
+    "appeal_late": "The time for an appeal is over (7 days from the ruling).",
     "money_under_way": "Money is under way; the case cannot be closed now.",
     "too_many_messages": "The case received more messages than it takes.",
     # providers

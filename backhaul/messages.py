@@ -7,11 +7,12 @@ Times are RFC 3339 with an offset; amounts are minor units with a currency.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from backhaul.facts import (
+    BookRef,
     CoverKind,
     Finding,
     Frozen,
@@ -108,13 +109,22 @@ class OrderImported(Frozen):
 # ---- opening a return -------------------------------------------------------------------------------------------
 
 
+class EvidenceKind(StrEnum):
+    PHOTO = "photo"
+    VIDEO = "video"
+    WEIGHT = "weight"
+    DOCUMENT = "document"
+
+
 class EvidenceRef(Frozen):
-    """Evidence by reference: where it is kept, its hash, who gave it."""
+    """Evidence by reference: where it is kept, its hash, who gave it, what it is, which line it is about."""
 
     ref: Annotated[str, Field(min_length=1, max_length=300)]
     sha256: Hash
     by: Party
     shows_arrival_damage: bool = False
+    kind: EvidenceKind | None = None
+    line_id: Token | None = None
 
 
 class ReturnLine(Frozen):
@@ -242,7 +252,72 @@ class ReportReceiptIssue(Frozen):
 
 
 class SubmitEvidence(Frozen):
-    evidence: Annotated[tuple[EvidenceRef, ...], Field(min_length=1, max_length=20)]
+    """Evidence of one party. `nothing_more`: in a dispute this side has said all it wants to say; evidence alone says
+    so too. `by` is needed where there is no evidence; the API takes it from the token."""
+
+    evidence: Annotated[tuple[EvidenceRef, ...], Field(max_length=20)] = ()
+    nothing_more: bool = False
+    by: Party | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.evidence and not (self.nothing_more and self.by):
+            raise ValueError("give evidence, or say that there is nothing more, and who says so")
+        if any(one.by is not self.side for one in self.evidence):
+            raise ValueError("all of it is one party's")
+        return self
+
+    @property
+    def side(self) -> Party:
+        """Whose it is."""
+        return self.by if self.by is not None else self.evidence[0].by
+
+
+class Evidence(Frozen):
+    """A piece of evidence as it is kept. `sha256` is missing where a courier's report named only a reference."""
+
+    evidence_id: str
+    ref: str
+    sha256: Hash | None = None
+    by: Party
+    given_by: str | None = Field(default=None, description="identity of the token, if it came over the API")
+    kind: EvidenceKind | None = None
+    line_id: str | None = None
+    source: str = Field(description="request, door, receipt or party")
+    received_at: AwareDatetime
+
+
+class EvidenceList(Frozen):
+    """All evidence of a return, in the order received."""
+
+    evidence: tuple[Evidence, ...]
+
+
+class CreateAppeal(Frozen):
+    """Ask for another reviewer: within 7 days of the ruling, once (X15)."""
+
+    ruling_id: Token
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Appeal(Frozen):
+    """An appeal that was taken. `how`: `dispute` (heard now, the case is open), `kept` (money left already: corrected
+    after the close), `correction` (the case is closed)."""
+
+    appeal_id: Token
+    ruling_id: Token
+    by: Party
+    at: AwareDatetime
+    how: str = ""
+
+
+class LodgeAppeal(Frozen):
+    """What the API sends to an open case once it has taken an appeal."""
+
+    appeal_id: Token
+    ruling_id: Token
+    by: Party
+    reason: Annotated[str, Field(max_length=1000)] = ""
 
 
 class PickupOutcome(StrEnum):
@@ -522,6 +597,7 @@ class CreateRuling(Frozen):
     outcome: str = Field(description="merchant, consumer, carrier, insurer; or authorize, uphold")
     findings: tuple[LineFinding, ...] | None = Field(default=None, description="replaces the findings, if given")
     reason: Annotated[str, Field(min_length=1, max_length=1000)]
+    overrules: Token | None = Field(default=None, description="the ruling that was appealed against, on an appeal")
 
 
 class Ruling(Frozen):
@@ -533,3 +609,7 @@ class Ruling(Frozen):
     findings: tuple[LineFinding, ...] | None = None
     reason: str
     ruled_by: str
+    overrules: str | None = None
+    facts_hash: str | None = Field(default=None, description="of the facts that the case was last decided on")
+    book: BookRef | None = Field(default=None, description="the policy book of the case")
+    at: AwareDatetime | None = None

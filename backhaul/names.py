@@ -19,6 +19,7 @@ class WorkflowType(StrEnum):
     RETURN_CASE = "ReturnCase"
     CORRECTION = "Correction"
     RECOVERY = "Recovery"
+    DISPUTE = "Dispute"
     SETTLEMENT_CYCLE = "SettlementCycle"
     SETTLEMENT = "Settlement"
 
@@ -55,6 +56,7 @@ class Update(StrEnum):
     APPLY_RULING = "apply_ruling"
     APPLY_APPROVAL = "apply_approval"
     CLOSE_CASE = "close_case"
+    APPEAL = "appeal"
 
 
 class Role(StrEnum):
@@ -100,6 +102,15 @@ _BY_ROLE: dict[Role, tuple[Update, ...]] = {
 ROLE_OF: dict[Update, Role] = {update: role for role, updates in _BY_ROLE.items() for update in updates}
 """The role each update belongs to (architecture 2)."""
 
+ALSO_BY: dict[Update, tuple[Role, ...]] = {Update.SUBMIT_EVIDENCE: (Role.CONSUMER,)}
+"""Who else may send an update: evidence is given by both sides."""
+
+
+def roles_of(update: Update) -> tuple[Role, ...]:
+    """Every role that may send an update."""
+    return (ROLE_OF[update], *ALSO_BY.get(update, ()))
+
+
 UPDATE_DESCRIPTIONS: dict[Update, str] = {
     Update.FIRST_DECISION: "The first decision on the case; sent with the start.",
     Update.WITHDRAW: "Consumer takes the return back, before the courier's scan.",
@@ -123,6 +134,7 @@ UPDATE_DESCRIPTIONS: dict[Update, str] = {
     Update.APPLY_RULING: "Operator: carry out a ruling made by an authenticated reviewer, by its id.",
     Update.APPLY_APPROVAL: "Operator: carry out an approval made by a second person, by its id.",
     Update.CLOSE_CASE: "Operator: close a case that has no money under way.",
+    Update.APPEAL: "Consumer or merchant asks for another reviewer, once; sent by the API after its checks.",
 }
 
 
@@ -131,6 +143,12 @@ class Query(StrEnum):
 
     STATUS = "status"
     EXPLAIN = "explain"
+
+
+DISPUTE_PROGRESS = "dispute_progress"
+"""Signal with which a dispute tells its parent how far it is."""
+HEARD, RULED, EXTENDED = "heard", "ruled", "extended"
+"""Signals with which a workflow hands on to its dispute what came in at its own doors."""
 
 
 class SearchAttribute(NamedTuple):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from backhaul.disputes import Question
 from backhaul.errors import Refusal, Rejected
-from backhaul.facts import LineFinding, digest
+from backhaul.facts import BookRef, LineFinding, Party, digest
 from backhaul.ids import CaseId, parse_case_key
-from backhaul.messages import Approval, CreateApproval, CreateRuling, Ruling
+from backhaul.messages import Appeal, Approval, CreateAppeal, CreateApproval, CreateRuling, Ruling
 from backhaul.money import Money
 from store.sql import insert_once
-from store.tables import ApprovalRow, RulingRow
+from store.tables import AppealRow, ApprovalRow, CaseRow, DecisionRow, RulingRow
 
 
 def binding(case_key: str, subject: str, amount: Money, payee: str) -> str:
@@ -133,24 +134,61 @@ def _approval_of(row: ApprovalRow) -> Approval:
 async def create_ruling(
     session: AsyncSession, ruling_id: str, request: CreateRuling, ruled_by: str, at: datetime
 ) -> Ruling:
-    """Keep a ruling. The same again is the same ruling. Raises Refusal(`ruling_mismatch`) for another one."""
+    """Keep a ruling, with the facts that the case was last decided on and its policy book (invariant 13).
+
+    The same again is the same ruling. Raises Refusal(`ruling_mismatch`) where the id stands for another one, or it
+    overrules another case's; Refusal(`same_reviewer`) where the reviewer would overrule themselves."""
+    case_key = CaseId(request.merchant_id, request.rma_id).key
+    if request.overrules is not None:
+        await _check_overrules(session, case_key, request.overrules, ruled_by)
     findings = None
     if request.findings is not None:
         findings = [one.model_dump(mode="json") for one in request.findings]
+    facts_hash, book = await _decided_on(session, case_key)
     row = RulingRow(
         ruling_id=ruling_id,
-        case_key=CaseId(request.merchant_id, request.rma_id).key,
+        case_key=case_key,
         decides=request.decides,
         outcome=request.outcome,
         findings=findings,
         reason=request.reason,
         ruled_by=ruled_by,
+        overrules=request.overrules,
+        facts_hash=facts_hash,
+        book_version=book.version if book else None,
+        book_hash=book.hash if book else None,
         at=at,
     )
     ruling = _ruling_of(row)
-    if not await insert_once(session, row) and await find_ruling(session, ruling_id) != ruling:
-        raise Refusal("ruling_mismatch", "this id stands for another ruling", field="ruling_id")
+    if not await insert_once(session, row):
+        kept = await find_ruling(session, ruling_id)
+        if _words(kept) != _words(ruling):
+            raise Refusal("ruling_mismatch", "this id stands for another ruling", field="ruling_id")
+        return kept
     return ruling
+
+
+async def _check_overrules(session: AsyncSession, case_key: str, overruled: str, ruled_by: str) -> None:
+    """The ruling that is appealed against is of this case, and another reviewer's (X15)."""
+    try:
+        before = await find_ruling(session, overruled, case_key)
+    except Rejected as error:
+        raise Refusal(error.code, field="overrules") from None
+    if before.ruled_by == ruled_by:
+        raise Refusal("same_reviewer", field="overrules")
+
+
+async def _decided_on(session: AsyncSession, case_key: str) -> tuple[str | None, BookRef | None]:
+    """The facts of the case's last decision, and its book."""
+    last = select(DecisionRow.facts_hash).where(DecisionRow.case_key == case_key)
+    facts_hash = (await session.exec(last.order_by(col(DecisionRow.seq).desc()).limit(1))).first()
+    row = (await session.exec(select(CaseRow).where(CaseRow.case_key == case_key))).first()
+    return facts_hash, None if row is None else BookRef(version=row.book_version, hash=row.book_hash)
+
+
+def _words(ruling: Ruling) -> Ruling:
+    """What a reviewer said, without when and on what."""
+    return ruling.model_copy(update={"at": None, "facts_hash": None, "book": None})
 
 
 async def find_ruling(session: AsyncSession, ruling_id: str, case_key: str | None = None) -> Ruling:
@@ -177,4 +215,65 @@ def _ruling_of(row: RulingRow) -> Ruling:
         findings=findings,
         reason=row.reason,
         ruled_by=row.ruled_by,
+        overrules=row.overrules,
+        facts_hash=row.facts_hash,
+        book=BookRef(version=row.book_version, hash=row.book_hash or "") if row.book_version else None,
+        at=row.at,
     )
+
+
+# ---- appeals ---------------------------------------------------------------------------------------------------------
+
+
+async def create_appeal(
+    session: AsyncSession,
+    case_key: str,
+    request: CreateAppeal,
+    by: Party,
+    given_by: str,
+    at: datetime,
+    within: timedelta,
+) -> Appeal:
+    """Take an appeal against a ruling on liability: within its time, once (X15). The same again is the same appeal.
+
+    Raises Refusal(`ruling_unknown`, `ruling_mismatch`, `not_appealable`, `appealed_before`, `appeal_late`)."""
+    try:
+        ruling = await find_ruling(session, request.ruling_id, case_key)
+    except Rejected as error:
+        raise Refusal(error.code, field="ruling_id") from None
+    if ruling.decides != Question.LIABILITY.value or ruling.at is None:
+        raise Refusal("not_appealable", field="ruling_id")
+    if ruling.overrules is not None:
+        raise Refusal("appealed_before", field="ruling_id")
+    row = AppealRow(
+        appeal_id=f"app-{digest({'ruling': request.ruling_id})[:32]}",
+        ruling_id=request.ruling_id,
+        case_key=case_key,
+        by=by.value,
+        given_by=given_by,
+        reason=request.reason,
+        at=at,
+    )
+    known = await find_appeal(session, request.ruling_id)
+    if known is None and at > ruling.at + within:
+        raise Refusal("appeal_late", field="ruling_id")
+    if known is None and await insert_once(session, row):
+        return _appeal_of(row)
+    known = known or await find_appeal(session, request.ruling_id)
+    if known is None or (known.by, known.given_by, known.reason) != (row.by, row.given_by, row.reason):
+        raise Refusal("appealed_before", field="ruling_id")
+    return _appeal_of(known)
+
+
+async def find_appeal(session: AsyncSession, ruling_id: str) -> AppealRow | None:
+    """The appeal against a ruling."""
+    return (await session.exec(select(AppealRow).where(AppealRow.ruling_id == ruling_id))).first()
+
+
+async def appeal_goes(session: AsyncSession, ruling_id: str, how: str) -> None:
+    """Note how an appeal is heard: dispute, kept or correction."""
+    await session.exec(update(AppealRow).where(col(AppealRow.ruling_id) == ruling_id).values(how=how))
+
+
+def _appeal_of(row: AppealRow) -> Appeal:
+    return Appeal(appeal_id=row.appeal_id, ruling_id=row.ruling_id, by=Party(row.by), at=row.at, how=row.how)

@@ -11,10 +11,17 @@ APPROVED = "approved"
 
 
 async def ruling(desk: Desk, argument: FindRuling) -> Found:
-    """A ruling for this case."""
+    """A ruling for this case. On an appeal: one that overrules the ruling appealed against, by another reviewer."""
     async with desk.store.read() as session:
         found = await authority.find_ruling(session, argument.ruling_id, key_of(argument.case))
-    return Found(id=found.ruling_id, outcome=found.outcome, findings=found.findings)
+        before = None
+        if argument.appealed is not None:
+            before = await authority.find_ruling(session, argument.appealed, key_of(argument.case))
+    if before is not None and before.ruled_by == found.ruled_by:
+        raise Rejected("same_reviewer", field="ruling_id")
+    if found.overrules != argument.appealed:
+        raise Rejected("ruling_mismatch", "it overrules another ruling, or none", field="ruling_id")
+    return Found(id=found.ruling_id, outcome=found.outcome, findings=found.findings, at=found.at)
 
 
 async def approval(desk: Desk, argument: FindApproval) -> Found:

@@ -12,21 +12,25 @@ from activities.contract import (
     AssessFinding,
     Assessment,
     Collected,
+    DisputeOpened,
     EndCase,
     EndCorrection,
+    EvidenceKept,
     FindApproval,
     FindRuling,
     Found,
     JudgeCase,
     Judgement,
+    OpenDispute,
     Receipt,
+    RecordEvidence,
     RecordPickup,
     RecordWaybill,
     Remedy,
     SettleCase,
 )
 from activities.errors import step
-from activities.steps import authority, correcting, ending, finding, opening, parcel, settling
+from activities.steps import authority, correcting, disputes, ending, finding, opening, parcel, settling
 from activities.steps.desk import Desk, utc_now
 from backhaul.policy.library import Library
 from store.engine import Store
@@ -116,12 +120,32 @@ class CaseSteps:
     @activity.defn(name=declared.find_ruling.name)
     @step
     async def find_ruling(self, argument: FindRuling) -> Found:
-        """Read a ruling that an authenticated person made for this case.
+        """Read a ruling that an authenticated person made for this case; on an appeal, another person's.
 
         Idempotency: reads only.
         Retries: `store_busy` is tried again.
-        Raises: Rejected(`ruling_unknown`, `ruling_mismatch`)."""
+        Raises: Rejected(`ruling_unknown`, `ruling_mismatch`, `same_reviewer`)."""
         return await authority.ruling(self._desk, argument)
+
+    @activity.defn(name=declared.record_evidence.name)
+    @step
+    async def record_evidence(self, argument: RecordEvidence) -> EvidenceKept:
+        """Keep what a party gave, by reference.
+
+        Idempotency: by case, party, reference and hash; the first time received stays.
+        Retries: `store_busy` is tried again.
+        Raises: Transient(`store_busy`)."""
+        return await disputes.record(self._desk, argument)
+
+    @activity.defn(name=declared.open_dispute.name)
+    @step
+    async def open_dispute(self, argument: OpenDispute) -> DisputeOpened:
+        """Compare what was seen at the door and at the receipt, item by item, and list the evidence. Posts nothing.
+
+        Idempotency: by case and number of the dispute.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`not_found`, `unknown_book`)."""
+        return await disputes.open_dispute(self._desk, argument)
 
     @activity.defn(name=declared.find_approval.name)
     @step

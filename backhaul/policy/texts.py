@@ -72,6 +72,7 @@ class Code(StrEnum):
     CLEAN_AFTER_FINDING = "clean_after_finding"
     LOST_AFTER_FINDING = "lost_after_finding"
     LOST_AND_RECEIVED = "lost_and_received"
+    FOUND_LATE = "found_late"
     # 4.7 and X29
     OFFER_MADE = "offer_made"
     OFFER_NOT_WANTED = "offer_not_wanted"
@@ -168,6 +169,9 @@ TEXTS: dict[Code, Text] = {
     Code.CLEAN_AFTER_FINDING: _t("Flagged at the door, but clean at the receipt.", "上门验货异常，但签收验货正常。"),
     Code.LOST_AFTER_FINDING: _t("Flagged at the door, then lost.", "上门验货异常，随后包裹丢失。"),
     Code.LOST_AND_RECEIVED: _t("Reported lost, but also received.", "包裹报失，但又有签收记录。"),
+    Code.FOUND_LATE: _t(
+        "Reported late, when the goods had lain with the merchant.", "超过验货时限才报告，商品已在商家处存放。"
+    ),
     Code.OFFER_MADE: _t("A partial refund is offered for keeping the goods.", "可提供部分退款以保留商品。"),
     Code.OFFER_NOT_WANTED: _t("The merchant makes no such offers.", "商家未开通挽单。"),
     Code.OFFER_REASON: _t("No offer is made for this reason.", "该退货原因不适用挽单。"),

@@ -45,6 +45,7 @@ SENT: tuple[type[BaseModel], ...] = (
     m.OpenReturn,
     m.CreateApproval,
     m.CreateRuling,
+    m.CreateAppeal,
     *UPDATE_PAYLOADS.values(),
 )
 """What callers send."""
@@ -60,6 +61,8 @@ ANSWERED: tuple[type[BaseModel], ...] = (
     m.CorrectionOutcome,
     m.Approval,
     m.Ruling,
+    m.EvidenceList,
+    m.Appeal,
 )
 """What callers get."""
 

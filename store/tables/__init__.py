@@ -11,6 +11,7 @@ from store.tables.cases import (
     InspectionRow,
 )
 from store.tables.corrections import CorrectionRow
+from store.tables.disputes import AppealRow, EvidenceRow
 from store.tables.guards import guard
 from store.tables.journal import BatchRow, CutRow, EntryLineRow, EntryRow, HoldRow, JournalHeadRow, LegRow
 from store.tables.money import (
@@ -31,6 +32,7 @@ metadata = Table.metadata
 guard(metadata)
 
 __all__ = [
+    "AppealRow",
     "ApprovalRow",
     "BatchRow",
     "CaseLineRow",
@@ -47,6 +49,7 @@ __all__ = [
     "EffectRow",
     "EntryLineRow",
     "EntryRow",
+    "EvidenceRow",
     "FactRow",
     "FindingRow",
     "HoldRow",

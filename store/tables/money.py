@@ -147,6 +147,10 @@ class RulingRow(Table, table=True):
     findings: list[dict[str, Any]] | None = column.document_or_none()
     reason: str
     ruled_by: str
+    overrules: str | None = None
+    facts_hash: str | None = None
+    book_version: str | None = None
+    book_hash: str | None = None
     at: datetime = column.moment()
 
 
