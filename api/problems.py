@@ -70,6 +70,10 @@ STATUS: dict[str, int] = {
     "same_person": 403,
     "ruling_unknown": 422,
     "ruling_mismatch": 409,
+    "same_reviewer": 403,
+    "not_appealable": 409,
+    "appealed_before": 409,
+    "appeal_late": 409,
     "money_under_way": 409,
     "too_many_messages": 429,
     # why a case is parked

@@ -109,7 +109,7 @@ _TABLE: dict[Region, dict[str, str]] = {
         "ruled": "appealed final",
         "appealed": "re_ruled",
         "re_ruled": "final",
-        "final": "open",
+        "final": "open appealed",
     },
     Region.SETTLEMENT: {"none": "posted", "posted": ""},
 }
@@ -179,7 +179,7 @@ def stage_of(regions: Regions, closed: bool) -> Stage:
     """The one derived stage (domain 3)."""
     if closed:
         return Stage.CLOSED
-    if regions[Region.DISPUTE] in {"open", "evidence", "ruled", "appealed", "re_ruled"}:
+    if regions[Region.DISPUTE] in {"open", "evidence", "appealed"}:
         return Stage.DISPUTE
     if regions[Region.AUTHORIZATION] in {"requested", "info_requested"}:
         return Stage.AUTHORIZING
@@ -214,6 +214,7 @@ class Situation:
     has_deadline: bool = False
     info_requested: bool = False
     """The merchant asked for information before: once is all."""
+    ruling_wanted: bool = False
 
 
 _ALWAYS = frozenset({Update.REPORT_PICKUP, Update.REPORT_TRACKING, Update.SUBMIT_EVIDENCE})
@@ -238,10 +239,10 @@ def refusal(update: Update, now: Situation) -> str | None:
 
 
 def _operator_refusal(update: Update, now: Situation) -> str | None:
+    if update is Update.APPLY_RULING:
+        return None if now.ruling_wanted else "not_waiting"
     if not now.parked:
         return "not_parked"
-    if update is Update.APPLY_RULING:
-        return None if now.parked & {"ruling_needed", "arbitration_needed"} else "not_waiting"
     if update is Update.APPLY_APPROVAL:
         return None if "approval_required" in now.parked else "not_waiting"
     return None if now.parked_effect else "not_waiting"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from backhaul.facts import Finding, Frozen, Liable, Party
+from backhaul.facts import Finding, Frozen, Liable, Party, Token
 
 
 class Question(StrEnum):
@@ -50,6 +50,15 @@ class DisputeProgress(Frozen):
     phase: Phase
     on: Party
     due: datetime
+
+
+class LodgeAppeal(Frozen):
+    """What the API sends to an open case once it has taken an appeal."""
+
+    appeal_id: Token
+    ruling_id: Token
+    by: Party
+    reason: str = ""
 
 
 class Interval(StrEnum):

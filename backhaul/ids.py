@@ -67,6 +67,16 @@ def dispute_id(case: CaseId, n: int) -> str:
     return f"dispute:{case.merchant_id}:{case.rma_id}:{n}"
 
 
+def parse_dispute_id(workflow_id: str) -> tuple[CaseId, int]:
+    """The reverse of dispute_id. Raises Refusal(`invalid_id`)."""
+    kind, _, rest = workflow_id.partition(":")
+    merchant_id, _, numbered = rest.partition(":")
+    rma_id, _, n = numbered.rpartition(":")
+    if kind != "dispute" or not n.isdecimal():
+        raise Refusal("invalid_id", f"{workflow_id!r} is not the id of a dispute", field="workflow_id")
+    return CaseId(part(merchant_id, "merchant_id"), part(rma_id, "rma_id")), int(n)
+
+
 def correction_id(case: CaseId, n: int) -> str:
     """Workflow id of the nth Correction of a closed case."""
     return f"correction:{case.merchant_id}:{case.rma_id}:{n}"

@@ -311,15 +311,6 @@ class Appeal(Frozen):
     how: str = ""
 
 
-class LodgeAppeal(Frozen):
-    """What the API sends to an open case once it has taken an appeal."""
-
-    appeal_id: Token
-    ruling_id: Token
-    by: Party
-    reason: Annotated[str, Field(max_length=1000)] = ""
-
-
 class PickupOutcome(StrEnum):
     PICKED_UP = "picked_up"
     MISSED = "missed"

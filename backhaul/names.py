@@ -102,6 +102,9 @@ _BY_ROLE: dict[Role, tuple[Update, ...]] = {
 ROLE_OF: dict[Update, Role] = {update: role for role, updates in _BY_ROLE.items() for update in updates}
 """The role each update belongs to (architecture 2)."""
 
+INTERNAL = frozenset({Update.FIRST_DECISION, Update.APPEAL})
+"""Updates that nobody sends by themselves: they belong to another call."""
+
 ALSO_BY: dict[Update, tuple[Role, ...]] = {Update.SUBMIT_EVIDENCE: (Role.CONSUMER,)}
 """Who else may send an update: evidence is given by both sides."""
 

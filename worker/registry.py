@@ -29,6 +29,7 @@ from backhaul.policy.library import Library
 from gateways.registry import Gateways
 from store.engine import Store
 from workflows.correction import Correction
+from workflows.dispute import Dispute
 from workflows.recovery import Recovery
 from workflows.return_case import ReturnCase
 from workflows.settlement import Settlement
@@ -36,7 +37,7 @@ from workflows.settlement_cycle import SettlementCycle
 
 Activity = Callable[..., Any]
 
-WORKFLOWS: tuple[type, ...] = (ReturnCase, Correction, Recovery, SettlementCycle, Settlement)
+WORKFLOWS: tuple[type, ...] = (ReturnCase, Dispute, Correction, Recovery, SettlementCycle, Settlement)
 PASSED_THROUGH = (
     "backhaul",
     "activities.contract",

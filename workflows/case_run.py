@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from temporalio import workflow
 
-from activities.contract import Booked, Found, Judgement, Patience
+from activities.contract import Booked, Found, Judgement, Patience, StartDispute
 from backhaul.case import Region, Regions, Situation, Stage, stage_of
+from backhaul.disputes import Phase
 from backhaul.facts import Method, Party, Verdict
 from backhaul.ids import CaseId
 from backhaul.ledger import CaseRef
@@ -72,6 +73,26 @@ class Mailbox:
 
 
 @dataclass
+class Hearing:
+    """A dispute that this workflow waits for, and how far it is."""
+
+    start: StartDispute
+    workflow_id: str
+    child: Any
+    """The child's handle: awaited for its result, signalled with what came in at our doors."""
+    on: Party
+    due: datetime
+    phase: Phase = Phase.EVIDENCE
+    ruled: bool = False
+    """A ruling was handed on: no other is taken."""
+
+    @property
+    def wants_ruling(self) -> bool:
+        """Both sides were heard and nobody has ruled."""
+        return self.phase is Phase.RULING and not self.ruled
+
+
+@dataclass
 class Sums:
     """The case's money as the story knows it; the ledger is the truth."""
 
@@ -107,6 +128,8 @@ class CaseDesk(Desk):
         self.sums = Sums()
         self.events: list[EventView] = []
         self.verdicts: list[Verdict] = []
+        self.disputes = 0
+        self.hearing: Hearing | None = None
 
     @property
     def judged(self) -> Judged:
@@ -218,6 +241,7 @@ class CaseRun(CaseDesk):
             money_under_way=self.money_under_way,
             info_requested=self.mail.question is not None,
             has_deadline=self.wait_now is not None or bool(self.parked),
+            ruling_wanted=self.hearing is not None and self.hearing.wants_ruling,
         )
 
     def money(self, minor: int) -> Money:

@@ -85,6 +85,8 @@ class Parked:
     command: str | None = None
     proof: Proof | None = None
     alarms: int = 0
+    elsewhere: str | None = None
+    """The workflow that is parked and has the alarm, where this one only waits for it."""
 
 
 def reject(code: str, message: str = "") -> NoReturn:
@@ -142,11 +144,12 @@ class Desk:
     def publish(self) -> None:
         """Search attributes (only what changed, in one command) and the details for the UI."""
         wait, parked = self.wait_now, self.parked[0] if self.parked else None
+        alarmed = next((one for one in self.parked if one.elsewhere is None), None)
         due = parked.due if parked else (wait.due if wait else None)
         shown: dict[str, Any] = {
             names.STAGE: self.stage_name(),
             names.WAITING_ON: Party.OPERATOR.value if parked else (wait.on.value if wait else None),
-            names.ATTENTION: parked.reason if parked else None,
+            names.ATTENTION: alarmed.reason if alarmed else None,
             names.DUE_AT: due,
         }
         changed = {name: value for name, value in shown.items() if self._shown.get(name) != value}

@@ -43,6 +43,8 @@ def render(run: CaseRun) -> str:
     if run.judgement is None:
         return "Reading the facts of the order."
     parts = [headline(run)]
+    if run.hearing is not None:
+        parts.append(f"In dispute: `{run.hearing.workflow_id}`, {run.hearing.phase.value}.")
     table = "\n".join(f"| {name} | {amount} |" for name, amount in money_rows(run))
     parts.append(f"| money | amount |\n|---|---:|\n{table}")
     parts.append(" · ".join(f"{name} *{state}*" for name, state in run.regions.plain().items() if state != "none"))

@@ -12,13 +12,15 @@ from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from activities.contract import FindApproval, FindRuling, ProveTerminal
+from activities.contract import FindApproval, FindRuling, Found, ProveTerminal
 from activities.declarations import Declared, find_approval, find_ruling, prove_terminal
+from backhaul.disputes import DisputeProgress
 from backhaul.facts import Frozen, Party
 from backhaul.messages import Ack, ApplyApproval, ApplyRuling, CloseCase, ExtendDeadline, RetryStep, SkipStep
-from backhaul.names import UPDATE_DESCRIPTIONS, Update
+from backhaul.names import DISPUTE_PROGRESS, EXTENDED, UPDATE_DESCRIPTIONS, Update
 from workflows.case_run import CaseDesk
 from workflows.desk import Parked, reject, trouble_of
+from workflows.stages.ruling import hand_on, hand_ruling_on, note_progress
 
 A = TypeVar("A", bound=Frozen)
 R = TypeVar("R", bound=Frozen)
@@ -64,8 +66,11 @@ class OperatorDoors:
             reject("proof_required")
 
     @workflow.update(name=Update.EXTEND_DEADLINE.value, description=UPDATE_DESCRIPTIONS[Update.EXTEND_DEADLINE])
-    def extend_deadline(self, said: ExtendDeadline) -> Ack:
-        self.desk.extend(said.seconds)
+    async def extend_deadline(self, said: ExtendDeadline) -> Ack:
+        if self.desk.hearing is not None:
+            await hand_on(self.desk, EXTENDED, said)
+        else:
+            self.desk.extend(said.seconds)
         return self._took(f"{said.seconds} s more", Party.OPERATOR)
 
     @extend_deadline.validator
@@ -77,13 +82,15 @@ class OperatorDoors:
     async def apply_ruling(self, said: ApplyRuling) -> Ack:
         async with self.lock:
             self._apply_ruling_ok(said)  # another one may have come in while this one waited
-            found = await self._ask(find_ruling, FindRuling(case=self.desk.judged.case, ruling_id=said.ruling_id))
-            self.desk.mail.ruling = found
+            request = FindRuling(case=self.desk.judged.case, ruling_id=said.ruling_id, appealed=self.appealed())
+            found = await self._ask(find_ruling, request)
+            self._apply_ruling_ok(said)
+            await self.take_ruling(found)
         return self._took(f"ruling {said.ruling_id}", Party.OPERATOR)
 
     @apply_ruling.validator
     def _apply_ruling_ok(self, said: ApplyRuling) -> None:
-        if not any(parked.reason == "ruling_needed" for parked in self.desk.parked):
+        if not any(parked.reason in {"ruling_needed", "arbitration_needed"} for parked in self.desk.parked):
             reject("not_waiting")
 
     @workflow.update(name=Update.APPLY_APPROVAL.value, description=UPDATE_DESCRIPTIONS[Update.APPLY_APPROVAL])
@@ -111,6 +118,21 @@ class OperatorDoors:
             reject("not_parked")
         if self.desk.money_under_way:
             reject("money_under_way")
+
+    # ---- rulings: a workflow that waits for a dispute hands them on ----------------------------------------------
+
+    def appealed(self) -> str | None:
+        """The ruling that the one to come must overrule, on an appeal."""
+        return self.desk.hearing.start.appealed if self.desk.hearing is not None else None
+
+    async def take_ruling(self, found: Found) -> None:
+        """Carry out a ruling that was read. Rejected(`ruling_mismatch`) where it answers another question."""
+        await hand_ruling_on(self.desk, found)
+
+    @workflow.signal(name=DISPUTE_PROGRESS)
+    def dispute_progress(self, said: DisputeProgress) -> None:
+        """The dispute that this workflow waits for says how far it is."""
+        note_progress(self.desk, said)
 
     # ---- shared ------------------------------------------------------------------------------------------------
 

@@ -14,10 +14,18 @@ from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from activities.contract import FindApproval, FindRuling, ProveTerminal, RecordWaybill
-from activities.declarations import Declared, find_approval, find_ruling, prove_terminal, record_waybill
+from activities.contract import FindApproval, FindRuling, ProveTerminal, RecordEvidence, RecordWaybill
+from activities.declarations import (
+    Declared,
+    find_approval,
+    find_ruling,
+    prove_terminal,
+    record_evidence,
+    record_waybill,
+)
 from backhaul.case import refusal
-from backhaul.facts import Frozen, Liable, Party, digest
+from backhaul.disputes import DisputeProgress
+from backhaul.facts import Frozen, Party, digest
 from backhaul.messages import (
     Ack,
     AnswerFinding,
@@ -48,7 +56,17 @@ from backhaul.messages import (
     Withdraw,
 )
 from backhaul.money import Money
-from backhaul.names import ROLE_OF, UPDATE_DESCRIPTIONS, Query, Role, Update, WorkflowType
+from backhaul.names import (
+    DISPUTE_PROGRESS,
+    EXTENDED,
+    HEARD,
+    ROLE_OF,
+    UPDATE_DESCRIPTIONS,
+    Query,
+    Role,
+    Update,
+    WorkflowType,
+)
 from workflows.case_run import MAX_MESSAGES, CaseRun
 from workflows.desk import CloseRequested, Parked, reject, trouble_of
 from workflows.stages.authorize import authorize, judge
@@ -56,16 +74,12 @@ from workflows.stages.close import close
 from workflows.stages.collect import collect
 from workflows.stages.make_whole import make_whole
 from workflows.stages.receive import receive
+from workflows.stages.ruling import hand_on, hand_ruling_on, note_progress
 from workflows.stages.scanning import Collection, call_off, had_the_goods
 from workflows.views import status_of
 
 A = TypeVar("A", bound=Frozen)
 R = TypeVar("R", bound=Frozen)
-
-
-AUTHORIZING = frozenset({"authorize", "uphold"})
-LIABLE = frozenset(liable.value for liable in Liable) - {Liable.UNDETERMINED}
-"""What rulings on a refusal, and on liability, may say."""
 
 
 @workflow.defn(name=WorkflowType.RETURN_CASE.value, failure_exception_types=[ValidationError])
@@ -323,12 +337,20 @@ class ReturnCase:
                 self._same_money(item.salvage)
 
     @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])
-    def submit_evidence(self, said: SubmitEvidence) -> Ack:
-        return self._took(f"{len(said.evidence)} pieces of evidence: {said.evidence[0].ref}", said.evidence[0].by)
+    async def submit_evidence(self, said: SubmitEvidence) -> Ack:
+        if said.evidence:
+            kept = RecordEvidence(case=self.case.judged.case, evidence=said.evidence, at=workflow.now())
+            await self._ask(record_evidence, kept)
+        if self.case.hearing is not None:
+            await hand_on(self.case, HEARD, said)
+        what = f"{len(said.evidence)} pieces of evidence: {said.evidence[0].ref}" if said.evidence else "nothing more"
+        return self._took(what, said.side)
 
     @submit_evidence.validator
     def _submit_evidence_ok(self, said: SubmitEvidence) -> None:
         self._allow(Update.SUBMIT_EVIDENCE)
+        if self.case.judgement is None:
+            reject("not_waiting")
 
     @workflow.update(name=Update.REPORT_PICKUP.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_PICKUP])
     def report_pickup(self, said: PickupReport) -> Ack:
@@ -385,8 +407,11 @@ class ReturnCase:
             reject("proof_required")
 
     @workflow.update(name=Update.EXTEND_DEADLINE.value, description=UPDATE_DESCRIPTIONS[Update.EXTEND_DEADLINE])
-    def extend_deadline(self, said: ExtendDeadline) -> Ack:
-        self.case.extend(said.seconds)
+    async def extend_deadline(self, said: ExtendDeadline) -> Ack:
+        if self.case.hearing is not None:
+            await hand_on(self.case, EXTENDED, said)
+        else:
+            self.case.extend(said.seconds)
         return self._took(f"{said.seconds} s more", Party.OPERATOR)
 
     @extend_deadline.validator
@@ -397,11 +422,9 @@ class ReturnCase:
     async def apply_ruling(self, said: ApplyRuling) -> Ack:
         async with self._lock:
             self._allow(Update.APPLY_RULING)  # another one may have come in while this one waited
-            found = await self._ask(find_ruling, FindRuling(case=self.case.judged.case, ruling_id=said.ruling_id))
-            reasons = {parked.reason for parked in self.case.parked}
-            if found.outcome not in (AUTHORIZING if "arbitration_needed" in reasons else LIABLE):
-                reject("ruling_mismatch", f"this case does not wait for a ruling of {found.outcome!r}")
-            self.case.mail.ruling = found
+            appealed = self.case.hearing.start.appealed if self.case.hearing is not None else None
+            request = FindRuling(case=self.case.judged.case, ruling_id=said.ruling_id, appealed=appealed)
+            await hand_ruling_on(self.case, await self._ask(find_ruling, request))
         return self._took(f"ruling {said.ruling_id}", Party.OPERATOR)
 
     @apply_ruling.validator
@@ -427,6 +450,11 @@ class ReturnCase:
     @close_case.validator
     def _close_case_ok(self, said: CloseCase) -> None:
         self._allow(Update.CLOSE_CASE)
+
+    @workflow.signal(name=DISPUTE_PROGRESS)
+    def dispute_progress(self, said: DisputeProgress) -> None:
+        """The dispute that the case waits for says how far it is."""
+        note_progress(self.case, said)
 
     # ---- shared by the doors ---------------------------------------------------------------------------------
 

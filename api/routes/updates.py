@@ -15,8 +15,8 @@ from api.openapi import EXAMPLES, documented
 from api.services import Given
 from backhaul.errors import Refusal
 from backhaul.facts import Token
-from backhaul.messages import Ack, PickupReport, TrackingReport
-from backhaul.names import ROLE_OF, UPDATE_DESCRIPTIONS, Update
+from backhaul.messages import Ack, PickupReport, SubmitEvidence, TrackingReport
+from backhaul.names import ROLE_OF, UPDATE_DESCRIPTIONS, Role, Update, roles_of
 from backhaul.schemas import UPDATE_PAYLOADS
 
 router = APIRouter(tags=["updates"])
@@ -34,7 +34,7 @@ CODES_OF: dict[Update, tuple[str, ...]] = {
     Update.REPORT_RECEIPT_ISSUE: ("not_delivered", "already_decided", "line_unknown"),
     Update.RETRY_STEP: ("not_parked",),
     Update.SKIP_STEP: ("not_parked", "proof_required", "proof_refused", "approval_unknown", "approval_mismatch"),
-    Update.APPLY_RULING: ("ruling_unknown", "ruling_mismatch"),
+    Update.APPLY_RULING: ("ruling_unknown", "ruling_mismatch", "same_reviewer"),
     Update.APPLY_APPROVAL: ("approval_unknown", "approval_mismatch", "approval_used"),
     Update.CLOSE_CASE: ("not_parked", "money_under_way"),
 }
@@ -50,14 +50,16 @@ def update_id(update: Update, payload: BaseModel, key: str | None) -> str | None
     return None if given is None else f"{update.value}:{given}"
 
 
-def check_evidence(update: Update, payload: BaseModel) -> None:
-    """A party gives evidence in its own name only. Raises Refusal(`forbidden`)."""
-    own = ROLE_OF[update].value
+def check_evidence(role: Role, payload: BaseModel) -> None:
+    """A party gives evidence, and speaks, in its own name only. Raises Refusal(`forbidden`)."""
+    own = role.value
     for number, item in enumerate(getattr(payload, "evidence", ())):
         if item.by.value != own:
             raise Refusal(
                 "forbidden", f"evidence of the {own} says it is the {item.by.value}'s", field=f"evidence.{number}.by"
             )
+    if isinstance(payload, SubmitEvidence) and payload.by is not None and payload.by.value != own:
+        raise Refusal("forbidden", f"the {own} speaks for the {payload.by.value}", field="by")
 
 
 def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
@@ -67,19 +69,19 @@ def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
         rma_id: Token,
         payload: BaseModel,
         given: Given,
-        caller: Annotated[Identity, Depends(allowed(ROLE_OF[update]))],
+        caller: Annotated[Identity, Depends(allowed(*roles_of(update)))],
         merchant_id: MerchantQuery = None,
         key: Key = None,
     ) -> Ack:
         merchant = caller.merchant(merchant_id)
-        check_evidence(update, payload)
+        check_evidence(caller.role, payload)
         return await given.backhaul.report(merchant, rma_id, update, payload, update_id(update, payload, key))
 
     payload_type: type[BaseModel] = UPDATE_PAYLOADS[update]
     send.__annotations__ = {
         **send.__annotations__,
         "payload": payload_type,
-        "caller": Annotated[Identity, Depends(allowed(ROLE_OF[update]))],
+        "caller": Annotated[Identity, Depends(allowed(*roles_of(update)))],
     }
     send.__name__ = update.value
     send.__doc__ = UPDATE_DESCRIPTIONS[update]
@@ -94,7 +96,7 @@ for _update in ROLE_OF:
         response_model=Ack,
         operation_id=_update.value,
         summary=_update.value.replace("_", " ").capitalize(),
-        **documented((ROLE_OF[_update],), *CODES_OF.get(_update, ()), *ALL, example=EXAMPLES.get(_update)),
+        **documented(roles_of(_update), *CODES_OF.get(_update, ()), *ALL, example=EXAMPLES.get(_update)),
     )
 
 

@@ -14,7 +14,7 @@ from temporalio.client import Client, WorkflowExecution
 from backhaul.cli import remote
 from backhaul.client import Backhaul, connect
 from backhaul.errors import BackhaulError, Refusal
-from backhaul.ids import parse_return_id
+from backhaul.ids import CaseId, parse_dispute_id, parse_return_id
 from backhaul.messages import CaseStatus, Explanation, FirstDecision, OpenReturn
 from backhaul.names import ATTENTION, DUE_AT, MERCHANT_ID
 
@@ -93,7 +93,7 @@ async def _look(client: Client, backhaul: Backhaul, execution: WorkflowExecution
     attributes = {pair.key.name: pair.value for pair in execution.typed_search_attributes}
     attention = None
     with suppress(BackhaulError):  # not a return, or nobody can answer now: visibility says enough
-        attention = (await backhaul.status(*parse_return_id(execution.id))).attention
+        attention = (await backhaul.status(*_case_of(execution.id))).attention
     due = attributes.get(DUE_AT)
     return Stuck(
         workflow_id=execution.id,
@@ -105,6 +105,13 @@ async def _look(client: Client, backhaul: Backhaul, execution: WorkflowExecution
         send=attention.send if attention else "",
         link=ui_link(client, execution),
     )
+
+
+def _case_of(workflow_id: str) -> CaseId:
+    """The return behind a parked workflow: a dispute's return shows what the dispute waits for."""
+    if workflow_id.startswith("dispute:"):
+        return parse_dispute_id(workflow_id)[0]
+    return parse_return_id(workflow_id)
 
 
 def ui_link(client: Client, execution: WorkflowExecution) -> str:

@@ -34,6 +34,12 @@ class Parked:
     since: float
 
 
+def _about(workflow_id: str) -> str:
+    """The return that a parked workflow holds up: a dispute's own return, which shows the same reason."""
+    kind, _, rest = workflow_id.partition(":")
+    return f"return:{rest.rpartition(':')[0]}" if kind == "dispute" else workflow_id
+
+
 class Board:
     """What is known of all cases."""
 
@@ -65,9 +71,10 @@ class Board:
         parked: dict[str, Parked] = {}
         async for execution in self._temporal.list_workflows(_PARKED):
             reason = execution.typed_search_attributes.get(_ATTENTION) or ""
-            before = self.parked.get(execution.id)
+            about = _about(execution.id)
+            before = self.parked.get(about)
             since = before.since if before is not None and before.reason == reason else now
-            parked[execution.id] = Parked(execution.id, execution.run_id, reason, since)
+            parked[about] = Parked(execution.id, execution.run_id, reason, since)
         self.parked = parked
 
     async def watch(self) -> None:

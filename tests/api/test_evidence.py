@@ -8,7 +8,7 @@ from api.routes.updates import check_evidence
 from backhaul.errors import Refusal
 from backhaul.facts import Party
 from backhaul.messages import ConfirmReceipt, EvidenceRef, SubmitEvidence
-from backhaul.names import Update
+from backhaul.names import Role
 
 
 def _evidence(by: Party) -> SubmitEvidence:
@@ -16,8 +16,12 @@ def _evidence(by: Party) -> SubmitEvidence:
 
 
 def test_a_merchant_gives_its_own_and_nobody_elses() -> None:
-    check_evidence(Update.SUBMIT_EVIDENCE, _evidence(Party.MERCHANT))
-    check_evidence(Update.CONFIRM_RECEIPT, ConfirmReceipt())
+    check_evidence(Role.MERCHANT, _evidence(Party.MERCHANT))
+    check_evidence(Role.CONSUMER, _evidence(Party.CONSUMER))
+    check_evidence(Role.MERCHANT, ConfirmReceipt())
     with pytest.raises(Refusal) as refused:
-        check_evidence(Update.SUBMIT_EVIDENCE, _evidence(Party.CONSUMER))
+        check_evidence(Role.MERCHANT, _evidence(Party.CONSUMER))
     assert (refused.value.code, refused.value.field) == ("forbidden", "evidence.0.by")
+    with pytest.raises(Refusal) as refused:
+        check_evidence(Role.CONSUMER, SubmitEvidence(nothing_more=True, by=Party.MERCHANT))
+    assert (refused.value.code, refused.value.field) == ("forbidden", "by")

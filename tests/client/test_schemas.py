@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from api.openapi import EXAMPLES
 from backhaul import messages, schemas
 from backhaul.facts import Frozen
-from backhaul.names import ROLE_OF, Update
+from backhaul.names import INTERNAL, ROLE_OF, Update
 from backhaul.schemas.__main__ import main
 
 
@@ -36,7 +36,7 @@ def test_a_stale_missing_or_foreign_file_is_named(
 
 
 def test_every_update_has_a_body() -> None:
-    assert schemas.UPDATE_PAYLOADS.keys() == ROLE_OF.keys() == set(Update) - {Update.FIRST_DECISION}
+    assert schemas.UPDATE_PAYLOADS.keys() == ROLE_OF.keys() == set(Update) - INTERNAL
 
 
 def test_every_message_a_caller_meets_is_published() -> None:

@@ -101,7 +101,8 @@ REFUSALS: list[tuple[Update, Situation, str | None]] = [
     (Update.RETRY_STEP, Situation(Regions()), "not_parked"),
     (Update.RETRY_STEP, Situation(Regions(), parked=frozenset({"pending"}), parked_effect=True), None),
     (Update.APPLY_RULING, Situation(Regions(), parked=frozenset({"pending"})), "not_waiting"),
-    (Update.APPLY_RULING, Situation(Regions(), parked=frozenset({"ruling_needed"})), None),
+    (Update.APPLY_RULING, Situation(Regions(), parked=frozenset({"ruling_needed"})), "not_waiting"),
+    (Update.APPLY_RULING, Situation(Regions(), ruling_wanted=True), None),
     (Update.CLOSE_CASE, Situation(Regions(), parked=frozenset({"pending"}), money_under_way=True), "money_under_way"),
     (Update.EXTEND_DEADLINE, Situation(Regions()), "not_waiting"),
 ]

@@ -19,7 +19,7 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from backhaul.client import Backhaul, request_hash
-from backhaul.facts import CoverKind, Finding, LineFinding, Method, Reason, Risk
+from backhaul.facts import CoverKind, Finding, LineFinding, Method, Party, Reason, Risk
 from backhaul.ids import return_id
 from backhaul.ledger import JournalEntry, Side
 from backhaul.messages import (
@@ -41,6 +41,7 @@ from backhaul.messages import (
     PickupOutcome,
     PickupReport,
     ReturnLine,
+    SubmitEvidence,
     TrackingReport,
     TrackingStatus,
     WaitView,
@@ -141,8 +142,20 @@ class Case:
         return status.waiting
 
     async def parks(self, reason: str) -> CaseStatus:
-        """Until the case is parked for this reason."""
+        """Until the case is parked for this reason. Where both sides are heard first, they have nothing to say."""
+        if reason in {"ruling_needed", "arbitration_needed"}:
+            status = await self.until(
+                lambda s: s.attention is not None or (s.waiting is not None and s.waiting.code == "evidence"),
+                f"a dispute, or parked: {reason}",
+            )
+            if status.attention is None:
+                await self.nothing_more("consumer", "merchant")
         return await self.until(lambda s: s.attention is not None and s.attention.reason == reason, f"parked: {reason}")
+
+    async def nothing_more(self, *sides: str) -> None:
+        """Sides of a dispute that have nothing to say."""
+        for side in sides:
+            await self.say("submit_evidence", SubmitEvidence(nothing_more=True, by=Party(side)))
 
     async def pickup(
         self,

@@ -7,9 +7,11 @@ from temporalio import workflow
 from activities.contract import JudgeCase
 from activities.declarations import judge_case
 from backhaul.case import Region
+from backhaul.disputes import Question
 from backhaul.facts import Party, digest
 from workflows.case_run import CaseRun
 from workflows.stages.notices import ask
+from workflows.stages.ruling import dispute
 
 
 async def judge(run: CaseRun) -> None:
@@ -36,7 +38,7 @@ async def authorize(run: CaseRun) -> bool:
         case "merchant_review":
             return await _merchant_review(run)
         case "referred":
-            return await _arbitrate(run, "the rules refer the request to a human")
+            return await _arbitrate(run, "the rules refer the request to a human", heard=False)
         case _:
             run.regions.to(Region.AUTHORIZATION, "declined")
             return False
@@ -120,17 +122,9 @@ async def _escalation(run: CaseRun) -> bool:
     return await _arbitrate(run, "the consumer escalated the merchant's refusal")
 
 
-async def _arbitrate(run: CaseRun, headline: str) -> bool:
-    run.mail.forget_decisions()
-    await run.park(
-        "arbitration_needed",
-        headline,
-        step="authorize",
-        freed=lambda: run.mail.ruling is not None,
-        within_s=run.judged.terms.ruling_s,
-    )
-    ruling, run.mail.ruling = run.mail.ruling, None
-    allowed = ruling is not None and ruling.outcome == "authorize"
-    run.tell(f"ruled: {'authorize' if allowed else 'uphold the refusal'}", Party.OPERATOR)
+async def _arbitrate(run: CaseRun, headline: str, *, heard: bool = True) -> bool:
+    """A human decides on the request. Where nobody disputes anything (`heard` false), no side is asked for evidence."""
+    found = await dispute(run, Question.AUTHORIZATION, headline, evidence_s=None if heard else 0)
+    allowed = found is not None and found.outcome == "authorize"
     run.regions.to(Region.AUTHORIZATION, "authorized" if allowed else "declined")
     return allowed

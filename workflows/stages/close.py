@@ -28,6 +28,8 @@ def outcome_of(run: CaseRun) -> str:
 async def close(run: CaseRun) -> CaseOutcome:
     """Wait for what is under way, check, write the last view. An open region parks the case."""
     await run.join()
+    if run.regions[Region.DISPUTE] == "ruled":
+        run.regions.to(Region.DISPUTE, "final")
     if run.regions.scanned:
         run.regions.to(Region.SETTLEMENT, "posted")
     else:

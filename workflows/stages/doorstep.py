@@ -24,7 +24,9 @@ async def finding(run: CaseRun, found: tuple[DoorstepFinding, ...]) -> bool:
         return await _take_back(run)
     ruling_id = None
     if answer is FindingAnswer.DISPUTE:
-        ruling_id = await ruling(run, "the consumer disputes the finding at the door")
+        ruling_id = await ruling(
+            run, "the consumer disputes the finding at the door", evidence_s=run.judged.terms.denial_evidence_s
+        )
     assessed = await run.step(assess_finding, AssessFinding(case=run.judged.case, findings=found, ruling_id=ruling_id))
     run.verdicts += assessed.verdicts
     run.tell(f"liable for {assessed.loss}: {assessed.liable.value}", Party.PLATFORM)

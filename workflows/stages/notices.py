@@ -14,7 +14,7 @@ from backhaul.errors import CODES
 from backhaul.facts import Party
 from backhaul.ledger import CaseRef
 from backhaul.notices import NOTICES
-from workflows.case_run import CaseRun
+from workflows.case_run import CaseDesk, CaseRun
 from workflows.desk import Desk, Reminder
 
 
@@ -63,10 +63,10 @@ async def ask(
     )
 
 
-async def remind(run: CaseRun, to: Party, about: str, due: datetime | None = None) -> None:
+async def remind(run: CaseDesk, to: Party, about: str, due: datetime | None = None) -> None:
     """Tell a party again, beside a wait. It moves no deadline, so that one that reaches nobody is noted and does not
     park the case."""
-    asked = _ask(run, run.judged.case, run.patience, to, about, due, "")
+    asked = _ask(run, run.judged.case, run.patience, to, about, due, run.within)
     sent = await run.effect(send_notice, asked, hand_back=frozenset(CODES))
     how = "told" if isinstance(sent, Noticed) else "could not reach"
     run.tell(f"{how} the {to.value}: {NOTICES[about].text.en}", Party.PLATFORM)
