@@ -14,7 +14,7 @@ from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.errors import Rejected
-from backhaul.ledger import JournalEntry, P, deposit_drawn, made, shortfall_topped_up, shortfall_written_off
+from backhaul.ledger import JournalEntry, P, deposit_drawn, made, shortfall_written_off
 from backhaul.money import Money
 from store import authority, ledger
 from store.tables import BatchRow, CutRow, EntryRow
@@ -145,11 +145,3 @@ async def write_off(session: AsyncSession, row: BatchRow, approval_id: str, by: 
 def write_off_subject(batch: str) -> str:
     """What the approval of a write-off is for."""
     return f"write_off:{batch}"
-
-
-def top_up(rows: Sequence[BatchRow], merchant_id: str, amount: Money, key: str, at: datetime) -> JournalEntry | None:
-    """J73: the merchant paid. Raises Rejected(`exceeds_owed`) for more than is open."""
-    if amount > total(rows, amount.currency):
-        raise Rejected("exceeds_owed", f"{merchant_id} owes {total(rows, amount.currency)}", field="amount")
-    cure(rows, amount, at)
-    return shortfall_topped_up(merchant_id, amount, key=key)

@@ -15,7 +15,7 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from backhaul.cli import cases, remote, tables
+from backhaul.cli import accounts, cases, remote, tables
 from backhaul.cli import doctor as examination
 from backhaul.cli.doctor import Finding
 from backhaul.cli.running import Exit, emit, err, exit_of, fail, invalid, out, problem_of, run, usage
@@ -25,6 +25,7 @@ from backhaul.errors import BackhaulError
 from backhaul.ids import part
 from backhaul.messages import ImportOrder, OpenReturn
 from backhaul.names import QUEUE, WorkflowType
+from backhaul.statements import to_csv
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -151,7 +152,7 @@ def stuck(
 @app.command()
 def settle(
     cut: Annotated[str | None, typer.Option(help="Name of the cut; the time by default.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until every merchant is settled.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until every merchant is settled, or parked.")] = False,
     as_json: Json = False,
 ) -> None:
     """Start a settlement cycle now, beside the scheduled ones. The same cut twice is the same cycle."""
@@ -178,7 +179,38 @@ def settle(
         if as_json:
             emit({"cut": name, "workflow_id": workflow_id, "result": result})
         else:
-            out.print(f"settlement at cut {name}: {workflow_id}" + (" done" if wait else " started"))
+            left = result.get("left", 0) if isinstance(result, dict) else 0
+            said = f" done, {left} left to themselves (see `backhaul stuck`)" if left else " done"
+            out.print(f"settlement at cut {name}: {workflow_id}" + (said if wait else " started"))
+
+    run(work(), as_json=as_json)
+
+
+@app.command()
+def statement(
+    merchant: Annotated[str, typer.Argument(metavar="MERCHANT", help="Whose account.")],
+    cut: Annotated[str | None, typer.Option(help="From the cut before to this one.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="From this time (RFC 3339).")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Before this time (RFC 3339).")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="A table for spreadsheets.")] = False,
+    chinese: Annotated[bool, typer.Option("--zh", help="In Chinese.")] = False,
+    as_json: Json = False,
+) -> None:
+    """A merchant's account: every line with its case, from balance to balance, over the API."""
+    period = {name: value for name, value in (("cut", cut), ("from", since), ("to", until)) if value is not None}
+
+    async def work() -> None:
+        api = remote.from_environment()
+        if api is None:
+            raise usage("statement needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
+        async with api:
+            found = await api.statement(merchant, period)
+        if as_json:
+            emit(found)
+        elif as_csv:
+            print(to_csv(found), end="")
+        else:
+            accounts.show(out, found, chinese=chinese)
 
     run(work(), as_json=as_json)
 

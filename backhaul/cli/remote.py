@@ -13,6 +13,7 @@ from backhaul.client import request_hash
 from backhaul.errors import CODES, BackhaulError, Refusal, Transient, Unknown
 from backhaul.ids import part
 from backhaul.messages import CaseStatus, Explanation, FirstDecision, ImportOrder, OpenReturn, OrderImported
+from backhaul.statements import Statement
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -52,6 +53,11 @@ class Api:
         """GET /v1/returns/{rma_id}/explain."""
         path = f"/v1/returns/{part(rma_id, 'rma_id')}/explain"
         return await self._call(Explanation, "GET", path, params=_of(merchant_id))
+
+    async def statement(self, merchant_id: str, period: dict[str, str]) -> Statement:
+        """GET /v1/merchants/{merchant_id}/statements, of a `cut`, or `from` and `to`."""
+        path = f"/v1/merchants/{part(merchant_id, 'merchant_id')}/statements"
+        return await self._call(Statement, "GET", path, params=period)
 
     async def ready(self) -> None:
         """GET /readyz. Raises Transient while the API cannot work."""

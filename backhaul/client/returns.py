@@ -29,7 +29,7 @@ from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
 from backhaul.client.failures import ReturnClosed, is_gone, translate
 from backhaul.errors import Refusal
 from backhaul.facts import digest
-from backhaul.ids import CaseId, correction_id, return_id
+from backhaul.ids import CaseId, correction_id, return_id, settlement_id
 from backhaul.messages import Ack, CaseOutcome, CaseStatus, CorrectionStatus, Explanation, FirstDecision, OpenReturn
 from backhaul.names import MERCHANT_ID, ORDER_ID, QUEUE, STAGE, Query, Update, WorkflowType, clamp
 from backhaul.schemas import UPDATE_PAYLOADS
@@ -175,6 +175,25 @@ class Backhaul:
                 return answer
         except _Gone:
             raise Refusal("return_closed", "The correction is closed, or was never opened.") from None
+
+    async def report_settlement(
+        self, merchant_id: str, cut: str, update: Update | str, payload: BaseModel, update_id: str | None = None
+    ) -> Ack:
+        """Send one update to a merchant's settlement at a cut. Raises Refusal with its reason, `not_parked` once it has
+        ended or where it never was."""
+        handle = self.client.get_workflow_handle(settlement_id(merchant_id, cut))
+        try:
+            async with self._translated():
+                answer: Ack = await handle.execute_update(
+                    _update(update).value,
+                    payload,
+                    id=update_id or str(uuid.uuid4()),
+                    result_type=Ack,
+                    rpc_timeout=self._patience,
+                )
+                return answer
+        except _Gone:
+            raise Refusal("not_parked", "The settlement has ended, or was never started.") from None
 
     async def status(self, merchant_id: str, rma_id: str) -> CaseStatus:
         """The case's own view of itself. Raises Refusal(`not_found`), Transient where no worker can answer."""

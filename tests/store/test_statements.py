@@ -1,149 +1,250 @@
-"""Statements kept page by page against the journal: each planted difference is found, money under way is not."""
+"""Statements: whatever order sales, charges, holds, cuts and payouts come in, they chain and add up."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime, timedelta
+import csv
+import io
+from datetime import timedelta
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from sqlmodel import col, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
-from backhaul.ledger import courier_paid_by_insurer, made, refund_bounced, refund_succeeded
-from store import effects, ledger
-from store.effects import Answer, Intent, Outcome
+from backhaul.errors import Refusal, Rejected
+from backhaul.ledger import JournalEntry, P, made, reversal
+from backhaul.ledger.meanings import MEANINGS, meaning
+from backhaul.statements import Statement, checked, to_csv
+from store import holds, ledger, settlement, shortfalls, statements
 from store.engine import Store
-from store.reconcile.findings import CLOSED, EXPLAINED, IN_FLIGHT, OPEN, explain, finding_id, keep, some
-from store.reconcile.statements import LAG, Compared, Told, compare_statements, fetched, totals
-from store.reconcile.statements import keep as keep_rows
-from tests.store.support import AT, a_case, open_case, yuan
-
-LATER = AT + 2 * LAG
-KEY = "m1:r1:refund.o1-p1:1"
-REFUND = Told(1, "refund", KEY, 120_000, "CNY", "c1", AT)
-BOUNCED = replace(REFUND, seq=2, kind="bounce")
+from store.tables import BatchRow, LegRow
+from tests.store.support import AT, an_order, blocking_sqlite, import_order, yuan
+from tests.store.test_settlement import charge, cut, pay, post, settle
 
 
-async def refunded(store: Store, *, state: str = "succeeded") -> None:
-    """One refund that succeeded, with its entry; or one that was only sent. The order's captures are left out."""
-    intent = Intent(KEY, "refund", "psp", yuan("1200.00"), "c1", timedelta(days=30), case_key="m1/r1")
-    async with store.transaction() as session:
-        row, _ = await effects.begin(session, intent, AT)
-        effects.mark_sent(session, row, AT)
-        if state == "succeeded":
-            entries = made(refund_succeeded(a_case(), yuan("1200.00"), key=KEY))
-            await effects.finish(session, row, Answer(Outcome.SUCCEEDED), AT, entries=lambda _: entries)
-
-
-async def told(store: Store, *rows: Told, provider: str = "psp") -> None:
-    async with store.transaction() as session:
-        await keep_rows(session, provider, provider, rows, AT)
-
-
-async def compared(store: Store, at: datetime = LATER, *, whole: bool = False) -> Compared:
-    async with store.transaction() as session:
-        return await compare_statements(session, at, whole=whole)
-
-
-def codes(result: Compared) -> list[tuple[str, str]]:
-    return sorted((finding.code, finding.subject.split(" ")[1]) for finding in result.findings)
-
-
-async def test_what_both_sides_say_is_no_finding(store: Store) -> None:
-    await refunded(store)
-    await told(store, REFUND)
-    assert await compared(store) == Compared((), (), ())
-
-
-@pytest.mark.parametrize(
-    ("rows", "code"),
-    [
-        ([], "not_on_statement"),
-        ([replace(REFUND, minor=120_001)], "amount_differs"),
-        ([replace(REFUND, currency="JPY")], "currency_differs"),
-        ([replace(REFUND, payee="c2")], "payee_differs"),
-        ([REFUND, replace(REFUND, seq=2)], "there_twice"),
-    ],
-)
-async def test_each_planted_row_is_found_by_its_code(store: Store, rows: list[Told], code: str) -> None:
-    await refunded(store)
-    await told(store, *rows)
-    assert codes(await compared(store)) == [(code, "refund")]
-
-
-async def test_a_row_that_we_know_nothing_of(store: Store) -> None:
-    await refunded(store)
-    await told(store, REFUND, replace(REFUND, seq=2, key="m1:r9:refund.x:1"))
-    (finding,) = (await compared(store)).findings
-    assert (finding.code, finding.minor, finding.currency) == ("not_in_journal", 120_000, "CNY")
-    assert finding.subject == "psp refund m1:r9:refund.x:1"
-
-
-async def test_money_under_way_is_no_finding_until_the_lag_is_over(store: Store) -> None:
-    await refunded(store, state="sent")
-    await told(store, REFUND)
-    young = await compared(store, AT + timedelta(hours=1))
-    assert (young.findings, [one.code for one in young.under_way]) == ((), ["not_in_journal"])
-    async with store.transaction() as session:
-        await keep(session, "cut-1", young.findings, young.under_way, AT)
+async def of_cut(store: Store, name: str, merchant: str = "m1") -> Statement:
     async with store.read() as session:
-        assert [row.state for row in await some(session, None)] == [IN_FLIGHT]
-    # Nothing is new on either side, and still it is looked at again.
-    assert codes(await compared(store)) == [("not_in_journal", "refund")]
+        return await statements.statement(session, merchant, await statements.span_of_cut(session, name))
 
 
-async def test_a_statement_may_lag_a_day_behind_our_entry(store: Store) -> None:
-    await refunded(store)
-    early = await compared(store, AT + timedelta(hours=1))
-    assert (early.findings, [one.code for one in early.under_way]) == ((), ["not_on_statement"])
+async def whole(store: Store, merchant: str = "m1") -> Statement:
+    async with store.read() as session:
+        return await statements.statement(
+            session, merchant, await statements.span_of_time(session, merchant, None, None)
+        )
 
 
-async def test_a_waybill_is_under_way_while_the_insurer_has_not_paid_all_of_it(store: Store) -> None:
-    case = a_case()
-    paid = courier_paid_by_insurer(case, yuan("10.00"), claim_ref="f1", key="kf1", waybill="W1")
+async def test_a_statement_tells_every_line(store: Store) -> None:
+    await import_order(store)
+    await settle(store, "d1")
+    await post(store, charge(amount="100.00", commission="5.00"))
+    await settle(store, "d2")
+    (first,) = (await of_cut(store, "d1")).accounts
+    assert [(line.template, line.amount) for line in first.lines] == [("J01", yuan("1140.00")), ("J02", yuan("-0.36"))]
+    assert (first.opening, first.closing, first.paid) == (yuan("0.00"), yuan("1139.64"), yuan("0.00"))
+    (second,) = (await of_cut(store, "d2")).accounts
+    assert [(line.template, line.amount) for line in second.lines] == [
+        ("J70", yuan("-1139.64")),
+        ("J22", yuan("-95.00")),
+    ]
+    assert (second.opening, second.closing, second.paid) == (yuan("1139.64"), yuan("-95.00"), yuan("1139.64"))
+    paid, back = second.lines
+    assert (paid.batch, paid.payment_key, paid.case) == ("m1:d1.CNY", "m1:settlement:d1.CNY:1", None)
+    assert (back.case, back.link, back.batch) == ("m1/r1", "/v1/returns/r1?merchant_id=m1", "m1:d2.CNY")
+    assert back.meaning.zh == "退货退款(已退佣金)"
+    assert first.lines[0].link == "/v1/returns?order_id=o1&merchant_id=m1"
+    (everything,) = (await whole(store)).accounts
+    assert (everything.closing, everything.owed_closing) == (yuan("0.00"), yuan("95.00"))
+    assert [one.state for one in everything.batches] == ["paid", "shortfall"]
+
+
+async def test_csv_has_the_same_lines(store: Store) -> None:
+    await import_order(store)
+    await settle(store, "d1")
+    rows = list(csv.DictReader(io.StringIO(to_csv(await whole(store)))))
+    assert [row["balance"] for row in rows] == ["0.00", "1140.00", "1139.64", "0.00", "0.00"]
+    assert [row["template"] for row in rows] == ["", "J01", "J02", "J70", ""]
+
+
+async def test_a_period_begins_where_the_last_ended(store: Store) -> None:
+    await import_order(store)
+    later = AT + timedelta(hours=1)
     async with store.transaction() as session:
-        await ledger.post(session, made(paid), AT)
-    row = Told(1, "freight_invoice", "W1", 1_400, "CNY", "", AT)
-    await told(store, row, provider="courier")
-    assert [one.code for one in (await compared(store, AT)).under_way if "W1" in one.subject] == ["amount_differs"]
-    assert ("amount_differs", "freight_invoice") in codes(await compared(store, whole=True))
+        await ledger.post(session, made(charge()), later)
+    async with store.read() as session:
+        spans = [
+            await statements.span_of_time(session, "m1", None, later),
+            await statements.span_of_time(session, "m1", later, None),
+        ]
+        first, second = [(await statements.statement(session, "m1", span)).accounts[0] for span in spans]
+    assert (first.closing, second.opening, second.closing) == (yuan("1139.64"), yuan("1139.64"), yuan("-0.36"))
 
 
-async def test_a_bounce_that_nobody_told_of_names_its_case(store: Store) -> None:
-    await open_case(store)
-    await refunded(store)
-    await told(store, REFUND, BOUNCED)
-    result = await compared(store, AT)
-    assert [finding.code for finding in result.findings] == ["not_in_journal"]
-    ((case, line, at),) = result.bounced
-    assert (case, line.key, line.minor, at) == ("m1/r1", KEY, 120_000, AT)
+async def test_no_statement_of_a_stranger_or_an_unknown_cut(store: Store) -> None:
+    await import_order(store)
+    with pytest.raises(Refusal) as caught:
+        await whole(store, "nobody")
+    assert caught.value.code == "not_found"
+    with pytest.raises(Refusal):
+        await of_cut(store, "never")
+
+
+async def test_wrong_numbers_are_never_shown(store: Store) -> None:
+    """A leg moved to another batch, and each field of a statement changed: all are seen."""
+    await import_order(store)
+    await settle(store, "d1")
+    good = await whole(store)
+    (account,) = good.accounts
+    (batch,) = account.batches
+    legs = {batch.batch: batch.net.minor}
+    assert checked(good, legs) == good
+    one = yuan("0.01")
+    for broken in (
+        account.model_copy(update={"opening": one}),
+        account.model_copy(update={"closing": one}),
+        account.model_copy(update={"paid": one}),
+        account.model_copy(update={"lines": account.lines[1:]}),
+        account.model_copy(update={"batches": ()}),
+        account.model_copy(update={"batches": (batch.model_copy(update={"state": "formed"}),)}),
+        account.model_copy(update={"batches": (batch.model_copy(update={"payout": one}),)}),
+    ):
+        with pytest.raises(Rejected):
+            checked(good.model_copy(update={"accounts": (broken,)}), legs)
+    with pytest.raises(Rejected):
+        checked(good, {batch.batch: 1})
     async with store.transaction() as session:
-        await ledger.post(session, made(refund_bounced(a_case(), yuan("1200.00"), key=KEY)), AT)
-    assert (await compared(store, AT, whole=True)).bounced == ()
+        leg = (await session.exec(select(LegRow).limit(1))).one()
+        leg.batch = None
+        session.add(leg)
+    with pytest.raises(Rejected) as caught:
+        await whole(store)
+    assert caught.value.code == "invariant_broken"
 
 
-async def test_pages_are_kept_once_and_counted(store: Store) -> None:
-    await told(store, REFUND, BOUNCED)
-    await told(store, REFUND, BOUNCED, replace(REFUND, seq=3, key="k3"))
-    async with store.transaction() as session:
-        assert await fetched(session, "psp", "psp") == 3
-        assert await totals(session) == [("psp", "bounce", "CNY", 1, 120_000), ("psp", "refund", "CNY", 2, 240_000)]
+async def test_too_long_a_statement_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await import_order(store)
+    monkeypatch.setattr(statements, "MOST_LINES", 1)
+    with pytest.raises(Refusal) as caught:
+        await whole(store)
+    assert caught.value.code == "invalid_input"
 
 
-async def test_a_finding_is_kept_once_explained_and_closed(store: Store) -> None:
-    await told(store, REFUND)
-    (finding,) = (await compared(store)).findings
-    ref = finding_id(finding)
+async def test_cuts_are_listed_newest_first(store: Store) -> None:
+    for n in range(3):
+        await import_order(store, an_order(f"o{n}"))
+        await settle(store, f"d{n}")
+    async with store.read() as session:
+        page = await statements.settled_cuts(session, "m1", limit=2)
+        rest = await statements.settled_cuts(session, "m1", page.next, 2)
+    assert ([one.cut for one in page.cuts], page.next) == (["d2", "d1"], "d1")
+    assert ([one.cut for one in rest.cuts], rest.next) == (["d0"], None)
+    assert rest.cuts[0].batches[0].payout == yuan("1139.64")
 
-    async def look(cut: str, *found: object) -> list[tuple[str, str, str]]:
-        async with store.transaction() as session:
-            await keep(session, cut, found, (), AT)  # type: ignore[arg-type]
-        async with store.read() as session:
-            return [(row.state, row.first_cut, row.last_cut) for row in await some(session, None)]
 
-    assert await look("c1", finding) == [(OPEN, "c1", "c1")]
-    assert await look("c2", finding) == [(OPEN, "c1", "c2")]
-    async with store.transaction() as session:
-        await explain(session, ref, "a test payment", "op-1", AT)
-    assert await look("c3", finding) == [(EXPLAINED, "c1", "c3")]
-    assert await look("c4", replace(finding, found="more")) == [(OPEN, "c1", "c4")]
-    assert await look("c5") == [(CLOSED, "c1", "c4")]
-    assert await look("c6", finding) == [(OPEN, "c1", "c6")]
+def test_every_entry_on_the_account_has_words() -> None:
+    assert meaning("J22", reversed_=True).en == "Taken back: refund of a return, less commission"
+    assert all(words.en and words.zh for words in MEANINGS.values())
+
+
+class Accounts(RuleBasedStateMachine):
+    """Sales, charges, reversals, holds, deposits, cuts, payouts that succeed or are dissolved: statements of
+    consecutive cuts chain, and what was paid is what the legs of paid batches come to, less what paid shortfalls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop, self.store, self.end = blocking_sqlite()
+        self.n = 0
+        self.cuts: list[str] = []
+        self.charges: list[JournalEntry] = []
+        self.loop(import_order(self.store))
+
+    def teardown(self) -> None:
+        self.end()
+
+    @rule(paid=st.integers(1, 300_000))
+    def sale(self, paid: int) -> None:
+        self.n += 1
+        self.loop(import_order(self.store, an_order(f"s{self.n}", paid=f"{paid / 100:.2f}")))
+
+    @rule(amount=st.integers(1, 300_000))
+    def refund(self, amount: int) -> None:
+        self.n += 1
+        entry = charge(f"r{self.n}", f"{amount / 100:.2f}", "0.00")
+        assert entry is not None
+        self.charges.append(entry)
+        self.loop(post(self.store, entry))
+
+    @rule()
+    def reverse(self) -> None:
+        if self.charges:
+            self.loop(post(self.store, reversal(self.charges.pop())))
+
+    @rule(held=st.booleans(), n=st.integers(1, 6))
+    def hold(self, held: bool, n: int) -> None:
+        async def work() -> None:
+            async with self.store.transaction() as session:
+                move = holds.hold_legs if held else holds.release_legs
+                await move(session, f"m1/r{n}", AT)
+
+        self.loop(work())
+
+    @rule(deposit=st.integers(1, 50_000))
+    def deposit(self, deposit: int) -> None:
+        from backhaul.ledger import deposit_received
+
+        self.n += 1
+        self.loop(post(self.store, deposit_received("m1", yuan(f"{deposit / 100:.2f}"), key=f"dep{self.n}")))
+
+    @rule(fate=st.sampled_from(("paid", "dissolved", "parked")))
+    def cycle(self, fate: str) -> None:
+        self.n += 1
+        name = f"d{self.n:04}"
+        self.cuts.append(name)
+
+        async def work() -> None:
+            await cut(self.store, name)
+            patience = shortfalls.Patience(timedelta(0), yuan("300.00"))
+            rows = await self.store.run(lambda session: settlement.form_batches(session, "m1", name, AT, patience))
+            for row in rows:
+                if row.state == "formed" and fate != "parked":
+                    await self.store.run(lambda session, row=row: self._end(session, row, fate))  # type: ignore[misc]
+
+        self.loop(work())
+
+    async def _end(self, session: AsyncSession, row: BatchRow, fate: str) -> None:
+        if fate == "paid":
+            await pay(session, row)
+        else:
+            await ledger.post(session, await settlement.dissolve_batch(session, row.batch, AT), AT)
+
+    @invariant()
+    def it_chains_and_adds_up(self) -> None:
+        async def read() -> None:
+            async with self.store.read() as session:
+                assert await settlement.check_batches(session) == ()
+                closing, paid = 0, 0
+                for name in self.cuts:
+                    span = await statements.span_of_cut(session, name)
+                    for account in (await statements.statement(session, "m1", span)).accounts:
+                        assert account.opening.minor == closing
+                        closing = account.closing.minor
+                        paid += account.paid.minor
+                everything = await statements.statement(
+                    session, "m1", await statements.span_of_time(session, "m1", None, None)
+                )
+                paid_batches = select(BatchRow.batch).where(BatchRow.state == "paid")
+                legs = select(func.coalesce(func.sum(LegRow.minor), 0)).where(col(LegRow.batch).in_(paid_batches))
+                netted = select(func.coalesce(func.sum(BatchRow.netted_minor), 0)).where(BatchRow.state == "paid")
+                owed = int((await session.exec(legs)).one()) - int((await session.exec(netted)).one())
+                assert sum(account.paid.minor for account in everything.accounts) == owed
+                assert paid <= owed
+                receivable = await ledger.balance(session, P.MERCHANT_RECEIVABLE, "CNY", party="m1")
+                assert receivable.minor == sum(one.open_minor for one in await shortfalls.owed(session, "m1"))
+
+        self.loop(read())
+
+
+TestStatementsInAnyOrder = Accounts.TestCase
+TestStatementsInAnyOrder.settings = settings(max_examples=12, stateful_step_count=14, deadline=None)
