@@ -106,7 +106,8 @@ class IndemnityPlan(Frozen):
 
 
 class RecoveryPlan(Frozen):
-    """Getting an indemnity back: from the carrier (demand), or from what was withheld from the consumer (remit)."""
+    """Getting an indemnity back: from the carrier (demand), from what was withheld from the consumer (remit), or from
+    the consumer who was refunded already (collect). Without a cover the consumer owes the platform (J50)."""
 
     claim_ref: str
     liable: Liable
@@ -114,6 +115,7 @@ class RecoveryPlan(Frozen):
     waybill: str | None
     coverage_id: str
     withheld: bool = False
+    in_hand: Money | None = Field(default=None, description="of the amount, withheld already: the rest is demanded")
 
 
 class Collected(Frozen):
@@ -420,25 +422,86 @@ class Proof(Frozen):
 
 
 class DemandRecovery(Frozen):
-    """Demand an indemnity from the carrier (X27)."""
+    """Demand an indemnity from the carrier (X27): of an undeclared waybill `cap_freights` times its freight at most."""
 
     case: CaseRef
     plan: RecoveryPlan
     patience: Patience
+    cap_freights: int | None = None
 
 
 class CheckDemand(Frozen):
-    """What the carrier answered: J40 at acceptance, J44 when it paid in cash."""
+    """What the carrier answered: J40 at acceptance, J44 when it paid in cash. `upto`: what a ruling says it owes."""
 
     case: CaseRef
     plan: RecoveryPlan
 
 
 class DemandState(Frozen):
-    """`state`: received, accepted, contested, paid."""
+    """`state`: received, accepted, contested, paid. `collected`: in cash and set off, all in all."""
 
     state: str
     accepted: Money | None = None
+    collected: Money | None = None
+
+
+class SetOffDemand(Frozen):
+    """Set an accepted, unanswered or ruled demand off against what we owe the carrier (J41), at most up to `upto` of
+    it all in all. `n` rises with each set-off that was made, or that the carrier refused."""
+
+    case: CaseRef
+    plan: RecoveryPlan
+    upto: Money
+    n: int
+    patience: Patience
+
+
+class SetOff(Frozen):
+    """What was set off now (nothing, where we owe the carrier nothing), and what is collected all in all."""
+
+    amount: Money
+    collected: Money
+
+
+class ReviewReceivable(Frozen):
+    """Read what the consumer owes now, before they are told and before they are charged."""
+
+    case: CaseRef
+    plan: RecoveryPlan
+
+
+class Receivable(Frozen):
+    """`clawback`: lightning paid it (X26). `insured`: what is collected goes to the insurer (J53), not to us (J50)."""
+
+    amount: Money
+    clawback: bool = False
+    insured: bool = False
+
+
+class ChargeReceivable(Frozen):
+    """Collect what the consumer owes (J51), under the nth key: each is one attempt that the channel ends."""
+
+    case: CaseRef
+    plan: RecoveryPlan
+    n: int
+    patience: Patience
+
+
+class Charged(Frozen):
+    """What was collected now, and what is left."""
+
+    amount: Money
+    left: Money
+
+
+class EndRecovery(Frozen):
+    """Close a recovery: what is booked and not collected is written off under a ruling (J43, J52, J55); under the
+    waiver no ruling is needed."""
+
+    case: CaseRef
+    plan: RecoveryPlan
+    ruling_id: str | None = None
+    waiver_minor: int = 0
 
 
 class RemitRecovery(Frozen):
@@ -448,6 +511,7 @@ class RemitRecovery(Frozen):
     plan: RecoveryPlan
     amount: Money
     patience: Patience
+    n: int = 1
 
 
 class StartRecovery(Frozen):
@@ -462,6 +526,7 @@ class RecoveryOutcome(Frozen):
     claim_ref: str
     state: str
     recovered: Money
+    written_off: Money | None = None
 
 
 # ---- corrections of closed cases -----------------------------------------------------------------------------------

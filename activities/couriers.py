@@ -20,8 +20,10 @@ from activities.contract import (
     Left,
     Receipt,
     ReturnGoods,
+    SetOff,
+    SetOffDemand,
 )
-from activities.demands import check, demand
+from activities.demands import check, demand, set_off
 from activities.effects_store import step_back
 from activities.effects_support import KEY_LIFETIME, World, case_id, case_key, receipt, run
 from activities.errors import effect
@@ -233,7 +235,7 @@ class CourierActivities:
         Idempotency: one effect under `{claim_ref}:demand`.
         Retries: Transient backs off; an unknown answer is looked up as the book says (X18).
         Raises: Rejected(`not_found`, `effect_conflict`, `provider_rejected`), Transient, Unknown."""
-        plan = await demand(self._world, asked.case, asked.plan)
+        plan = await demand(self._world, asked.case, asked.plan, asked.cap_freights)
         return receipt(await run(self._world, plan))
 
     @activity.defn(name="check_demand")
@@ -246,6 +248,18 @@ class CourierActivities:
         Raises: Rejected(`not_found`, `provider_rejected`, `entry_conflict`), Transient, Unknown(
         `provider_malformed`)."""
         return await check(self._world, asked.case, asked.plan)
+
+    @activity.defn(name="set_off_demand")
+    @effect
+    async def set_off_demand(self, asked: SetOffDemand) -> SetOff:
+        """Set a demand off against what we owe the carrier (J41), telling it so; nothing where we owe it nothing.
+
+        Idempotency: one effect under `{claim_ref}:set_off`, with its number from the second on. The payable is taken
+        with the intent, under the journal's lock: two recoveries never use the same.
+        Retries: Transient backs off; an unknown answer is looked up as the book says (X18).
+        Raises: Rejected(`already_decided`) where the carrier has paid in cash: this key sets nothing off any more;
+        Rejected(`over_indemnity`, `not_found`, `effect_conflict`, `provider_rejected`), Transient, Unknown."""
+        return await set_off(self._world, asked)
 
 
 async def parcels(session: AsyncSession, case: CaseRef) -> tuple[Parcel, ...]:

@@ -140,6 +140,26 @@ check_demand = _effect(
     c.DemandState,
     lambda a: f"has the carrier answered {a.plan.claim_ref}?",
 )
+set_off_demand = _effect(
+    "set_off_demand",
+    QUEUE_COURIERS,
+    c.SetOffDemand,
+    c.SetOff,
+    lambda a: f"set off {a.plan.claim_ref} against what we owe the carrier",
+)
+review_receivable = _step(
+    "review_receivable", c.ReviewReceivable, c.Receivable, lambda a: f"what is owed for {a.plan.claim_ref}"
+)
+charge_receivable = _effect(
+    "charge_receivable",
+    QUEUE_PAYMENTS,
+    c.ChargeReceivable,
+    c.Charged,
+    lambda a: f"collect {a.plan.claim_ref} from the consumer",
+)
+end_recovery = _step(
+    "end_recovery", c.EndRecovery, c.RecoveryOutcome, lambda a: f"close the recovery of {a.plan.claim_ref}"
+)
 remit_recovery = _effect(
     "remit_recovery", QUEUE, c.RemitRecovery, c.Receipt, lambda a: f"remit {a.amount} to the insurer"
 )

@@ -68,7 +68,8 @@ async def run(world: World, plan: Plan, approval: ApprovalUse | None = None) -> 
 
 def answer_of(found: Operation) -> Answer:
     """An operation in the provider's books as the answer it would have given."""
-    return answer(found.standing, found.ref, found.code, amount=found.amount, payee=found.payee)
+    collected = None if found.collected is None else str(found.collected.minor)
+    return answer(found.standing, found.ref, found.code, amount=found.amount, payee=found.payee, collected=collected)
 
 
 def answer(

@@ -8,6 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from activities.contract import FreightClaim, IndemnityPlan, RecoveryPlan
 from activities.effects_support import KEY_LIFETIME, Plan, World, answer, case_key
+from backhaul.ids import recovery_key
 from backhaul.ledger import (
     CaseRef,
     JournalEntry,
@@ -24,7 +25,7 @@ from backhaul.ledger import (
 )
 from backhaul.money import Money
 from gateways.ports import ClaimKind, Standing
-from store import claims, ledger, settlement
+from store import claims, ledger, recoveries, settlement
 from store.effects import Also, Answer, Failed, Intent
 from store.tables import EffectRow
 
@@ -42,9 +43,9 @@ def approve_key(claim_ref: str) -> str:
     return f"{claim_ref}:approve"
 
 
-def remit_key(claim_ref: str) -> str:
-    """The key under which what was recovered goes to the insurer."""
-    return f"{claim_ref}:remit"
+def remit_key(claim_ref: str, n: int = 1) -> str:
+    """The key under which what was recovered goes to the insurer: one a part that came in."""
+    return recovery_key(claim_ref, "remit", n)
 
 
 async def know_claim(
@@ -137,20 +138,19 @@ def fund(world: World, case: CaseRef, plan: IndemnityPlan) -> Plan:
     return Plan(intent, insurer, send, lambda _: made(funded), _advance_claim(world, plan, "paid"))
 
 
-def remit(world: World, case: CaseRef, plan: RecoveryPlan, amount: Money) -> Plan:
+def remit(world: World, case: CaseRef, plan: RecoveryPlan, amount: Money, n: int = 1) -> Plan:
     """J42."""
     ref, insurer = plan.claim_ref, world.gateways.insurer
-    key = remit_key(ref)
+    key = remit_key(ref, n)
 
     async def send() -> Answer:
         return answer(Standing.SUCCEEDED, await insurer.remit(key, ref, amount))
 
     async def also(session: AsyncSession, row: EffectRow) -> None:
-        state = "collected" if amount == plan.amount else "partial"
-        await claims.advance_recovery(session, ref, state, world.clock(), remitted=amount)
+        await recoveries.remitted(session, ref, amount, world.clock())
 
     remitted = recovery_remitted(case, amount, claim_ref=ref, key=key)
-    body = {**_body(case, plan), "amount": amount.model_dump(mode="json")}
+    body = {**_body(case, plan), "amount": amount.model_dump(mode="json"), "n": n}
     intent = _intent(world, key, "remittance", case, amount, INSURER, body)
     return Plan(intent, insurer, send, lambda _: made(remitted), also)
 

@@ -1,4 +1,4 @@
-"""The payment provider's effects one by one, described for running and for proving. Domain 6: J21, J34, J70."""
+"""The payment provider's effects one by one, described for running and for proving. Domain 6: J21, J34, J51, J70."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ from collections.abc import Mapping
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from activities.contract import Batch, IndemnityPlan, RefundPart
+from activities.contract import Batch, IndemnityPlan, RecoveryPlan, RefundPart
 from activities.effects_support import KEY_LIFETIME, Plan, World, answer, case_key
-from backhaul.ledger import CaseRef, advance_paid, made, refund_succeeded, settlement_paid
+from backhaul.ledger import (
+    CaseRef,
+    JournalEntry,
+    advance_paid,
+    consumer_collected,
+    made,
+    refund_succeeded,
+    settlement_paid,
+)
 from backhaul.money import Money
 from gateways.ports import PaymentState
-from store import cases, settlement
+from store import cases, claims, credit, recoveries, settlement
 from store.effects import Answer, Intent
 from store.tables import EffectRow
+
+PLATFORM = "platform"
 
 
 def refund(world: World, case: CaseRef, part: RefundPart) -> Plan:
@@ -64,6 +74,28 @@ def payout(world: World, batch: Batch) -> Plan:
     return Plan(intent, psp, send, lambda _: made(paid), also)
 
 
+def charge(world: World, case: CaseRef, plan: RecoveryPlan, amount: Money, key: str) -> Plan:
+    """J51: what the consumer owes, taken from what they pay with; of a part, J51 is of that part."""
+    psp, ref = world.gateways.payments, plan.claim_ref
+
+    async def send() -> Answer:
+        return _answer(await psp.charge(key, case.consumer_ref, amount, ref))
+
+    def got(row: EffectRow) -> Money:
+        return Money(minor=int((row.result or {}).get("collected") or amount.minor), currency=amount.currency)
+
+    async def also(session: AsyncSession, row: EffectRow) -> None:
+        at = world.clock()
+        await recoveries.collect(session, await claims.need_recovery(session, ref, lock=True), got(row), at)
+        await credit.collected(session, case_key(case), got(row), at)
+
+    def entries(row: EffectRow) -> tuple[JournalEntry, ...]:
+        return made(consumer_collected(case, got(row), key=key, claim_ref=ref))
+
+    body = {"case": case.model_dump(mode="json"), "about": plan.model_dump(mode="json")}
+    return Plan(_intent(world, key, "charge", amount, PLATFORM, body, case), psp, send, entries, also)
+
+
 def _answer(state: PaymentState) -> Answer:
     return answer(
         state.standing,
@@ -72,6 +104,7 @@ def _answer(state: PaymentState) -> Answer:
         amount=state.amount,
         payee=state.payee,
         provider_code=state.provider_code,
+        collected=None if state.collected is None else str(state.collected.minor),
     )
 
 

@@ -6,14 +6,26 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 
 from activities import payment_plans as plans
-from activities.contract import PayAdvance, PayBatch, Proof, ProveBatch, ProveTerminal, Receipt, SendRefund
-from activities.effects_support import World, case_key, receipt, run
+from activities.contract import (
+    Charged,
+    ChargeReceivable,
+    PayAdvance,
+    PayBatch,
+    Proof,
+    ProveBatch,
+    ProveTerminal,
+    Receipt,
+    SendRefund,
+)
+from activities.effects_support import World, case_id, case_key, receipt, run
 from activities.errors import effect
 from activities.payout_proofs import prove_payout
 from activities.proofs import prove
 from backhaul.errors import Rejected
+from backhaul.ids import collect_key
+from backhaul.money import Money
 from gateways.registry import Gateways
-from store import claims, effects, settlement
+from store import claims, effects, recoveries, settlement
 from store.effects import ApprovalUse, Clock
 from store.engine import Store
 
@@ -101,6 +113,32 @@ class PaymentActivities:
 
         Idempotency, retries and raises: as prove_terminal; the approval is the merchant's, for the payout key."""
         return await prove_payout(self._world, asked)
+
+    @activity.defn(name="charge_receivable")
+    @effect
+    async def charge_receivable(self, asked: ChargeReceivable) -> Charged:
+        """Collect from the consumer what they owe of a recovery (J51): all of it, or what the channel gets.
+
+        Idempotency: one effect under `{merchant}:{rma}:collect.{claim_ref}:{n}`, for what the journal says is owed
+        when it began; a repeat returns the stored answer. Nothing owed any more: nothing is charged.
+        Retries: Transient backs off; an unknown or pending charge is looked up by key as the book says (X18).
+        Raises: Rejected(`account_abnormal`, `channel_closed`, `insufficient_balance`, `provider_rejected`): failed
+        for good under this key; Rejected(`over_indemnity`, `effect_conflict`), Transient, Unknown."""
+        world, case, plan = self._world, asked.case, asked.plan
+        key, ref = collect_key(case_id(case), plan.claim_ref, asked.n), plan.claim_ref
+
+        async with world.store.read() as session:
+            begun = await effects.get(session, key)
+            amount = (await recoveries.owed(session, ref, case_key(case)))[0]
+        if begun is not None:
+            amount = Money(minor=begun.amount_minor, currency=begun.currency)
+        got = Money.zero(amount.currency)
+        if amount:
+            done = await run(world, plans.charge(world, case, plan, amount, key))
+            got = Money(minor=int(done.result.get("collected") or amount.minor), currency=amount.currency)
+        async with world.store.read() as session:
+            left, _ = await recoveries.owed(session, ref, case_key(case))
+        return Charged(amount=got, left=left)
 
     @activity.defn(name="prove_terminal")
     @effect

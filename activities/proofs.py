@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from activities import insurer_plans, payment_plans
-from activities.contract import FreightClaim, IndemnityPlan, Proof, ProveTerminal, RefundPart
+from activities import demands, insurer_plans, payment_plans
+from activities.contract import FreightClaim, IndemnityPlan, Proof, ProveTerminal, RecoveryPlan, RefundPart
 from activities.effects_store import release_advance
 from activities.effects_support import Plan, World, case_key
 from backhaul.errors import Rejected
 from backhaul.ledger import CaseRef, JournalEntry, made, rdv_approved, refund_unclaimed, reversal, rfi_approved
 from backhaul.money import Money
-from store import authority, claims, ledger, refunds
+from store import authority, claims, ledger, recoveries, refunds
 from store.effects import Outcome, get, settle
 from store.tables import EffectRow
 
@@ -146,11 +146,35 @@ async def _subject(world: World, asked: ProveTerminal) -> Subject:
             return _advance(world, case, IndemnityPlan.model_validate(about), str(row.request["batch"]))
         if row.key == asked.key and row.kind == "funding":
             return _funding(world, case, IndemnityPlan.model_validate(about))
+        if row.key == asked.key and row.kind in _OF_RECOVERY:
+            return _recovery(world, case, row)
         if row.kind == "freight_reserve" and about["payment_key"] == asked.key:
             return _freight(world, case, FreightClaim.model_validate(about), rows)
         if row.kind == "loss_reserve" and about["claim_ref"] == asked.key:
             return _loss(world, case, IndemnityPlan.model_validate(about))
     raise Rejected("proof_refused", f"nothing was begun under {asked.key}")
+
+
+_OF_RECOVERY = frozenset({"remittance", "charge", recoveries.SET_OFF})
+
+
+def _recovery(world: World, case: CaseRef, row: EffectRow) -> Subject:
+    """A step of a recovery that never happened posts nothing: what was to be remitted stays owed to the insurer
+    (P2040), what was to be collected stays owed to us."""
+
+    async def alternative(session: AsyncSession, proved: bool) -> Sequence[JournalEntry]:
+        return ()
+
+    about = RecoveryPlan.model_validate(row.request["about"])
+    amount = Money(minor=row.amount_minor, currency=row.currency)
+    if row.kind == "remittance":
+        plan = insurer_plans.remit(world, case, about, amount, int(row.request.get("n") or 1))
+    elif row.kind == "charge":
+        plan = payment_plans.charge(world, case, about, amount, row.key)
+    else:
+        courier = world.gateways.courier(row.provider)
+        plan = demands.set_off_plan(world, courier, row.provider, case, about, amount, row.key)
+    return Subject(row.key, amount, row.payee, (plan,), alternative)
 
 
 def _refund(world: World, case: CaseRef, part: RefundPart) -> Subject:

@@ -96,6 +96,7 @@ STATUS: dict[str, int] = {
     "notice_undelivered": 409,
     "claim_denied": 409,
     "claim_contested": 409,
+    "uncollectable": 409,
     "no_answer": 504,
     # store and money
     "effect_conflict": 409,

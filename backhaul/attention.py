@@ -34,7 +34,8 @@ REASONS: dict[str, Attention] = {
     "provider_malformed": Attention("The provider's answers do not fit the contract.", RETRY),
     "provider_rejected": Attention("The provider refused, with its own code in the headline.", RETRY),
     "claim_denied": Attention("The insurer denied the claim; its reserve is released.", SKIP_PROVEN),
-    "claim_contested": Attention("The carrier contests the demand.", CLOSE),
+    "claim_contested": Attention("The carrier contests the demand: a human rules whether it owes it.", RULING),
+    "uncollectable": Attention("What the consumer owes could not be collected: try again, or rule.", RULING),
     "no_answer": Attention("No answer came in time.", RETRY),
     "notice_undelivered": Attention("A notice reached nobody; going on without it says that they know.", RETRY),
     # a human decides

@@ -110,6 +110,7 @@ CODES: dict[str, str] = {
     "notice_undelivered": "The notice reached nobody, and will not.",
     "claim_denied": "The insurer denied the claim.",
     "claim_contested": "The carrier contests the demand.",
+    "uncollectable": "What the consumer owes could not be collected.",
     "no_answer": "No answer came in time.",
     # store and money
     "effect_conflict": "This payment key was used before for another amount, payee or purpose.",

@@ -111,6 +111,16 @@ def payment_key(case: CaseId, purpose: str, n: int = 1) -> str:
     return f"{case.merchant_id}:{case.rma_id}:{purpose}:{n}"
 
 
+def recovery_key(claim_ref: str, purpose: str, n: int = 1) -> str:
+    """The key of one step of a recovery: `{claim_ref}:{purpose}`, from the second on with its number."""
+    return f"{claim_ref}:{purpose}" if n == 1 else f"{claim_ref}:{purpose}:{n}"
+
+
+def collect_key(case: CaseId, claim_ref: str, n: int) -> str:
+    """The key of the nth charge to a consumer for one recovery."""
+    return payment_key(case, f"collect.{claim_ref}", n)
+
+
 def next_key(key: str) -> str:
     """The key of the next attempt: only after the channel itself said that this one is over for good."""
     purpose, _, n = key.rpartition(":")

@@ -580,12 +580,12 @@ class Approval(Frozen):
 
 
 class CreateRuling(Frozen):
-    """A human decision on a question of the case: liability for a finding, or a refusal."""
+    """A human decision on a question of the case: liability for a finding, a refusal, or a recovery."""
 
     merchant_id: Token
     rma_id: Token
-    decides: str = Field(description="liability or authorization")
-    outcome: str = Field(description="merchant, consumer, carrier, insurer; or authorize, uphold")
+    decides: str = Field(description="liability, authorization or recovery")
+    outcome: str = Field(description="merchant, consumer, carrier, insurer; authorize, uphold; owed, uncollectable")
     findings: tuple[LineFinding, ...] | None = Field(default=None, description="replaces the findings, if given")
     reason: Annotated[str, Field(min_length=1, max_length=1000)]
     overrules: Token | None = Field(default=None, description="the ruling that was appealed against, on an appeal")

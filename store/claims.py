@@ -160,6 +160,7 @@ async def open_recovery(
         liable=liable,
         amount_minor=amount.minor,
         currency=amount.currency,
+        in_hand_minor=_in_hand(plan, amount),
         state="identified",
         workflow_id=workflow_id,
         at=at,
@@ -167,6 +168,12 @@ async def open_recovery(
     )
     await insert_once(session, row)
     return await need_recovery(session, claim_ref)
+
+
+def _in_hand(plan: Mapping[str, Any], amount: Money) -> int:
+    """What of a recovery was withheld before it began."""
+    part = plan.get("in_hand")
+    return int(part["minor"]) if part else amount.minor if plan.get("withheld") else 0
 
 
 async def need_recovery(session: AsyncSession, claim_ref: str, *, lock: bool = False) -> RecoveryRow:
@@ -177,26 +184,4 @@ async def need_recovery(session: AsyncSession, claim_ref: str, *, lock: bool = F
     row = (await session.exec(statement)).first()
     if row is None:
         raise Refusal("not_found", f"there is no recovery of {claim_ref}")
-    return row
-
-
-async def advance_recovery(
-    session: AsyncSession,
-    claim_ref: str,
-    state: str,
-    at: datetime,
-    *,
-    accepted: Money | None = None,
-    collected: Money | None = None,
-    remitted: Money | None = None,
-) -> RecoveryRow:
-    """Note where a recovery is. Raises Rejected(`over_indemnity`) above what it is for (invariant 6)."""
-    row = await need_recovery(session, claim_ref, lock=True)
-    row.state, row.updated_at = state, at
-    for name, amount in (("accepted", accepted), ("collected", collected), ("remitted", remitted)):
-        if amount is not None:
-            if not 0 <= amount.minor <= row.amount_minor:
-                raise Rejected("over_indemnity", f"{claim_ref}: {name} {amount} is more than is to be recovered")
-            setattr(row, f"{name}_minor", amount.minor)
-    session.add(row)
     return row

@@ -44,6 +44,7 @@ PASSED_THROUGH = (
     "activities.declarations",
     "workflows.case_run",
     "workflows.correction_run",
+    "workflows.recovery_run",
     "workflows.corrections",
     "workflows.desk",
     "workflows.details",

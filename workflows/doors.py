@@ -31,6 +31,8 @@ class OperatorDoors:
 
     desk: CaseDesk
     lock: asyncio.Lock
+    asks_for_ruling: frozenset[str] = frozenset({"ruling_needed", "arbitration_needed"})
+    """Why the workflow may be parked when it takes a ruling."""
 
     @workflow.update(name=Update.RETRY_STEP.value, description=UPDATE_DESCRIPTIONS[Update.RETRY_STEP])
     def retry_step(self, said: RetryStep) -> Ack:
@@ -90,7 +92,7 @@ class OperatorDoors:
 
     @apply_ruling.validator
     def _apply_ruling_ok(self, said: ApplyRuling) -> None:
-        if not any(parked.reason in {"ruling_needed", "arbitration_needed"} for parked in self.desk.parked):
+        if not any(parked.reason in self.asks_for_ruling for parked in self.desk.parked):
             reject("not_waiting")
 
     @workflow.update(name=Update.APPLY_APPROVAL.value, description=UPDATE_DESCRIPTIONS[Update.APPLY_APPROVAL])

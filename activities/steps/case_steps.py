@@ -15,6 +15,7 @@ from activities.contract import (
     DisputeOpened,
     EndCase,
     EndCorrection,
+    EndRecovery,
     EvidenceKept,
     FindApproval,
     FindRuling,
@@ -23,14 +24,17 @@ from activities.contract import (
     Judgement,
     OpenDispute,
     Receipt,
+    Receivable,
     RecordEvidence,
     RecordPickup,
     RecordWaybill,
+    RecoveryOutcome,
     Remedy,
+    ReviewReceivable,
     SettleCase,
 )
 from activities.errors import step
-from activities.steps import authority, correcting, disputes, ending, finding, opening, parcel, settling
+from activities.steps import authority, correcting, disputes, ending, finding, opening, parcel, recovering, settling
 from activities.steps.desk import Desk, utc_now
 from backhaul.policy.library import Library
 from store.engine import Store
@@ -116,6 +120,26 @@ class CaseSteps:
         Retries: `store_busy` is tried again.
         Raises: Rejected(`invariant_broken`) naming which, Rejected(`not_found`); nothing is written then."""
         return await correcting.end(self._desk, argument)
+
+    @activity.defn(name=declared.review_receivable.name)
+    @step
+    async def review_receivable(self, argument: ReviewReceivable) -> Receivable:
+        """What the consumer owes of a recovery, by the journal.
+
+        Idempotency: reads only.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`not_found`)."""
+        return await recovering.review(self._desk, argument)
+
+    @activity.defn(name=declared.end_recovery.name)
+    @step
+    async def end_recovery(self, argument: EndRecovery) -> RecoveryOutcome:
+        """Close a recovery; post J43, J52 or J55 of what is booked and did not come. A written-off line stays frozen.
+
+        Idempotency: by recovery: what was written off is not open any more.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`ruling_unknown`, `ruling_mismatch`) where that needs a ruling, Rejected(`not_found`)."""
+        return await recovering.end(self._desk, argument)
 
     @activity.defn(name=declared.find_ruling.name)
     @step

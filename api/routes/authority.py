@@ -23,6 +23,7 @@ router = APIRouter(tags=["authority"])
 
 DECIDES: dict[str, frozenset[str]] = {
     "liability": frozenset({"merchant", "consumer", "carrier", "insurer"}),
+    "recovery": frozenset({"owed", "uncollectable"}),
     "authorization": frozenset({"authorize", "uphold"}),
 }
 """What a ruling may decide, and how."""
@@ -67,7 +68,8 @@ async def post_ruling(
     caller: Annotated[Identity, Depends(allowed(Role.APPROVER))],
     key: Key = None,
 ) -> Ruling:
-    """A human decision on liability (merchant, consumer, carrier, insurer) or on a refusal (authorize, uphold). An
+    """A human decision on liability (merchant, consumer, carrier, insurer), on a refusal (authorize, uphold) or on a
+    recovery (owed, uncollectable). An
     operator then sends `apply_ruling` with its id. The same request again is the same ruling."""
     caller.may_act_for(request.merchant_id)
     outcomes = DECIDES.get(request.decides)

@@ -6,16 +6,16 @@ from backhaul.ledger.journal import CaseRef, Entry, I, P, credit, debit, entry
 from backhaul.money import Money
 
 
-def carrier_accepted(case: CaseRef, amount: Money, *, claim_ref: str) -> Entry:
-    """J40."""
+def carrier_accepted(case: CaseRef, amount: Money, *, claim_ref: str, part: str = "1") -> Entry:
+    """J40. What is accepted later of the same claim is another part."""
     lines = [debit(I.SUBROGATION, amount, claim_ref), credit(I.RECOVERIES, amount, claim_ref)]
-    return entry("J40", case, claim_ref, lines, claim_ref=claim_ref)
+    return entry("J40", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
 
 
-def carrier_set_off(case: CaseRef, amount: Money, *, claim_ref: str, courier: str) -> Entry:
-    """J41: up to what the platform owes the carrier."""
+def carrier_set_off(case: CaseRef, amount: Money, *, claim_ref: str, courier: str, key: str) -> Entry:
+    """J41: up to what the platform owes the carrier, one per key; the carrier's own statement shows it."""
     lines = [debit(P.CARRIER_PAYABLE, amount, courier), credit(P.RECOVERIES_OWED, amount, claim_ref)]
-    return entry("J41", case, claim_ref, lines, claim_ref=claim_ref)
+    return entry("J41", case, key, lines, payment_key=key, claim_ref=claim_ref)
 
 
 def recovery_remitted(case: CaseRef, amount: Money, *, claim_ref: str, key: str) -> Entry:
@@ -64,16 +64,16 @@ def left_uncharged(case: CaseRef, amount: Money, *, part: str = "1") -> Entry:
     return entry("J50", case, part, lines)
 
 
-def consumer_collected(case: CaseRef, amount: Money, *, key: str) -> Entry:
+def consumer_collected(case: CaseRef, amount: Money, *, key: str, claim_ref: str | None = None) -> Entry:
     """J51."""
     lines = [debit(P.PSP_CLEARING, amount), credit(P.CONSUMER_RECEIVABLE, amount, case.consumer_ref)]
-    return entry("J51", case, key, lines, payment_key=key)
+    return entry("J51", case, key, lines, payment_key=key, claim_ref=claim_ref)
 
 
-def consumer_written_off(case: CaseRef, amount: Money, *, part: str = "1") -> Entry:
+def consumer_written_off(case: CaseRef, amount: Money, *, part: str = "1", claim_ref: str | None = None) -> Entry:
     """J52: also what is too little to be demanded (X28)."""
     lines = [debit(P.BAD_DEBT, amount), credit(P.CONSUMER_RECEIVABLE, amount, case.consumer_ref)]
-    return entry("J52", case, part, lines)
+    return entry("J52", case, part, lines, claim_ref=claim_ref)
 
 
 def consumer_owes_indemnity(case: CaseRef, amount: Money, *, claim_ref: str) -> Entry:

@@ -214,6 +214,9 @@ class Recovery(Section):
     demand_answer: Duration = Field(description="X27")
     consumer_collect: Duration = Field(description="X28, from the ruling")
     undeclared_cap_freights: Count = Field(description="X27: an undeclared waybill is liable for this many freights")
+    set_off_on_silence: bool | None = Field(
+        default=None, description="X27: may a demand that the carrier leaves unanswered be set off? Unsaid: yes"
+    )
 
     @model_validator(mode="after")
     def _positive(self) -> Self:

@@ -57,6 +57,7 @@ class Terms(Frozen):
     waiver_minor: int
     undeclared_cap_freights: int
     park_s: float
+    set_off_on_silence: bool = True
 
 
 def _s(span: timedelta) -> float:
@@ -113,4 +114,5 @@ def terms_of(book: PolicyBook) -> Terms:
         waiver_minor=recovery.waiver_below.minor,
         undeclared_cap_freights=recovery.undeclared_cap_freights,
         park_s=_s(timers.park),
+        set_off_on_silence=recovery.set_off_on_silence is not False,
     )

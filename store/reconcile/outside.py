@@ -73,6 +73,7 @@ _OUTSIDE: dict[str, _Trace] = {
     "J21": _Trace(PSP, "refund", P.PSP_CLEARING, Side.CREDIT),
     "J32": _Trace(INSURER, "payment", I.BANK, Side.CREDIT, "platform"),
     "J34": _Trace(PSP, "payout", P.BANK, Side.CREDIT),
+    "J41": _Trace(COURIER, "set_off", P.CARRIER_PAYABLE, Side.DEBIT, "platform"),
     "J42": _Trace(INSURER, "recovery", P.BANK, Side.CREDIT, "insurer"),
     "J51": _Trace(PSP, "charge", P.PSP_CLEARING, Side.DEBIT, "platform"),
     "J60": _Trace(PSP, "bounce", P.PSP_CLEARING, Side.DEBIT),

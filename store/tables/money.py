@@ -96,7 +96,10 @@ class ClaimRow(Table, table=True):
 
 
 class RecoveryRow(Table, table=True):
-    """Getting an indemnity back: identified, demanded, accepted, contested, collected, partial, waived."""
+    """Getting an indemnity back: identified, demanded, accepted, contested, collected, partial, waived.
+
+    `accepted_minor` is what J40 recognised, `collected_minor` what came in by cash, set-off or charge, `in_hand_minor`
+    what was withheld before. Collected and in hand are never more than the amount (invariant 6)."""
 
     __tablename__ = "recoveries"
 
@@ -108,6 +111,10 @@ class RecoveryRow(Table, table=True):
     accepted_minor: int = column.minor(0)
     collected_minor: int = column.minor(0)
     remitted_minor: int = column.minor(0)
+    in_hand_minor: int = column.minor(0)
+    demanded_minor: int = column.minor(0)
+    cash_minor: int = column.minor(0)
+    written_off_minor: int = column.minor(0)
     currency: str = column.currency()
     state: str
     workflow_id: str

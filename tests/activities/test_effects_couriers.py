@@ -265,7 +265,8 @@ async def test_a_carrier_that_accepts_and_pays(k: Kit) -> None:
     (row,) = await k.world.statement("courier", demand.plan.claim_ref)
     assert (paid.external_key, row.amount) == (row.key, demand.plan.amount)
     async with k.store.read() as session:
-        assert (await claims.need_recovery(session, demand.plan.claim_ref)).state == "collected"
+        kept = await claims.need_recovery(session, demand.plan.claim_ref)
+    assert (kept.state, kept.accepted_minor, kept.collected_minor) == ("accepted", 36_000, 36_000)
 
 
 async def test_a_carrier_that_accepts_a_part_only(k: Kit) -> None:
@@ -276,7 +277,7 @@ async def test_a_carrier_that_accepts_a_part_only(k: Kit) -> None:
     assert said.accepted == Money(minor=10_000)
     async with k.store.read() as session:
         kept = await claims.need_recovery(session, demand.plan.claim_ref)
-    assert (kept.state, kept.collected_minor) == ("partial", 10_000)
+    assert (kept.state, kept.accepted_minor, kept.collected_minor) == ("accepted", 10_000, 10_000)
 
 
 @pytest.mark.parametrize(("answer", "state"), [("contest", "contested"), ("silent", "received")])

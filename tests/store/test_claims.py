@@ -92,17 +92,3 @@ async def test_no_more_is_approved_than_reserved(store: Store) -> None:
     assert await code(advance(store, "approved", approved=yuan("360.01"))) == "over_indemnity"
     assert await code(advance(store, "paid", paid=yuan("1.00"))) == "over_indemnity"
     assert await code(advance(store, "approved", ref="none")) == "not_found"
-
-
-async def test_no_more_is_recovered_than_there_was(store: Store) -> None:
-    async with store.transaction() as session:
-        for _ in range(2):
-            row = await claims.open_recovery(
-                session, "c1", "m1/r1", "carrier", yuan("360.00"), "recovery:c1", {"waybill": "W1"}, AT
-            )
-        assert (row.state, row.plan) == ("identified", {"waybill": "W1"})
-        row = await claims.advance_recovery(session, "c1", "accepted", AT, accepted=yuan("360.00"))
-        row = await claims.advance_recovery(session, "c1", "collected", AT, collected=yuan("360.00"))
-        assert (row.accepted_minor, row.collected_minor, row.remitted_minor) == (36_000, 36_000, 0)
-        assert await code(claims.advance_recovery(session, "c1", "x", AT, remitted=yuan("360.01"))) == "over_indemnity"
-        assert await code(claims.need_recovery(session, "none")) == "not_found"

@@ -140,7 +140,7 @@ EXAMPLE: list[tuple[str, JournalEntry | None, list[str]]] = [
     ("J33", ledger.reserve_changed(CASE, LOSS, **C), ["d I5000 360.00", "c I2200 360.00"]),
     ("J33", ledger.reserve_changed(CASE, -LOSS, **C), ["d I2200 360.00", "c I5000 360.00"]),
     ("J40", ledger.carrier_accepted(CASE, LOSS, **C), ["d I1200 360.00", "c I5100 360.00"]),
-    ("J41", ledger.carrier_set_off(CASE, LOSS, courier="x", **C), ["d P2020 360.00", "c P2040 360.00"]),
+    ("J41", ledger.carrier_set_off(CASE, LOSS, courier="x", key="k1", **C), ["d P2020 360.00", "c P2040 360.00"]),
     (
         "J42",
         ledger.recovery_remitted(CASE, LOSS, **K),

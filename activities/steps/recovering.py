@@ -1,0 +1,90 @@
+"""What a recovery reads and closes in our own books: what is owed, and what is written off. Domain 4.5, X26 to X28."""
+
+from __future__ import annotations
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from activities.contract import EndRecovery, Receivable, RecoveryOutcome, ReviewReceivable
+from activities.steps.desk import Desk, key_of
+from backhaul.errors import Rejected
+from backhaul.facts import Liable
+from backhaul.ledger import (
+    CaseRef,
+    JournalEntry,
+    consumer_uncollectable,
+    consumer_written_off,
+    made,
+    recovery_uncollectable,
+)
+from backhaul.money import Money
+from store import authority, claims, credit, ledger, recoveries
+
+UNCOLLECTABLE = "uncollectable"
+"""The ruling under which money is written off."""
+
+
+async def review(desk: Desk, argument: ReviewReceivable) -> Receivable:
+    """What the consumer owes of this recovery now. Only reads."""
+    ref, key = argument.plan.claim_ref, key_of(argument.case)
+    async with desk.store.read() as session:
+        amount, insured = await recoveries.owed(session, ref, key)
+        held = await credit.hold(session, key)
+    return Receivable(amount=amount, clawback=held is not None, insured=insured)
+
+
+async def end(desk: Desk, argument: EndRecovery) -> RecoveryOutcome:
+    """Close once. What is booked and did not come is taken out of the books, under a ruling or the waiver."""
+
+    async def work(session: AsyncSession) -> RecoveryOutcome:
+        return await _end(session, argument, desk)
+
+    return await desk.store.run(work)
+
+
+async def _end(session: AsyncSession, argument: EndRecovery, desk: Desk) -> RecoveryOutcome:
+    case, ref, at = argument.case, argument.plan.claim_ref, desk.clock()
+    row = await claims.need_recovery(session, ref, lock=True)
+    consumer = argument.plan.liable is Liable.CONSUMER and not argument.plan.withheld
+    if consumer:
+        open_, insured = await recoveries.owed(session, ref, key_of(case))
+    else:
+        open_, insured = Money(minor=max(0, row.accepted_minor - row.collected_minor), currency=row.currency), True
+        open_ = open_ - Money(minor=min(open_.minor, row.written_off_minor), currency=row.currency)
+    if open_:
+        waived = await _waived(session, argument, open_)
+        if consumer and waived:
+            await credit.collected(session, key_of(case), open_, at)
+        elif consumer:
+            await credit.write_off(session, key_of(case), at)
+        row.written_off_minor += open_.minor
+    got = row.in_hand_minor + row.collected_minor
+    row.state = "collected" if got == row.amount_minor else "partial" if got else "waived"
+    row.updated_at = at
+    session.add(row)
+    await ledger.post(session, _taken_out(case, open_, ref, consumer=consumer, insured=insured), at)
+    return RecoveryOutcome(
+        claim_ref=ref,
+        state=row.state,
+        recovered=Money(minor=got, currency=row.currency),
+        written_off=Money(minor=row.written_off_minor, currency=row.currency),
+    )
+
+
+def _taken_out(case: CaseRef, open_: Money, ref: str, *, consumer: bool, insured: bool) -> tuple[JournalEntry, ...]:
+    """J43 of what the carrier accepted, J55 of the insurer's receivable, J52 of ours."""
+    if not consumer:
+        return made(recovery_uncollectable(case, open_, claim_ref=ref))
+    if insured:
+        return made(consumer_uncollectable(case, open_, claim_ref=ref))
+    return made(consumer_written_off(case, open_, part=ref, claim_ref=ref))
+
+
+async def _waived(session: AsyncSession, argument: EndRecovery, open_: Money) -> bool:
+    """Is it below the book's waiver (X28)? Then it is let go as if it had come; anything else is written off under a
+    ruling of an authenticated person. Raises Rejected(`ruling_unknown`, `ruling_mismatch`)."""
+    if open_.minor < argument.waiver_minor and argument.plan.liable is Liable.CONSUMER:
+        return True
+    ruling = await authority.find_ruling(session, argument.ruling_id or "", key_of(argument.case))
+    if ruling.outcome != UNCOLLECTABLE:
+        raise Rejected("ruling_mismatch", f"ruling {ruling.ruling_id} writes nothing off", field="ruling_id")
+    return False

@@ -1,0 +1,88 @@
+"""One running recovery: what its stages work with, and how it looks."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+
+from activities.contract import Found, Proof, RecoveryPlan, RemitRecovery, StartRecovery
+from activities.declarations import remit_recovery
+from backhaul.facts import Party
+from backhaul.ids import CaseId, recovery_key
+from backhaul.money import Money
+from workflows import details
+from workflows.case_run import CaseDesk
+
+OWED, UNCOLLECTABLE = "owed", "uncollectable"
+"""What a ruling on a recovery says."""
+
+
+class RecoveryRun(CaseDesk):
+    """A recovery: the desk of the case that it is about, long after that is closed.
+
+    `booked` is what stands in the books as owed, `collected` what of it came in, in minor units."""
+
+    def __init__(self, request: StartRecovery) -> None:
+        super().__init__(CaseId(request.case.merchant_id, request.case.rma_id))
+        plan = request.plan
+        self.request, self.order_id = request, request.case.order_id
+        self.amount, self.park_s = plan.amount.minor, request.terms.park_s
+        self.within = "recovery." + ".".join(plan.claim_ref.split(".")[-2:])
+        self.state = "identified"
+        self.booked = self.collected = self.sent = self.remittances = 0
+        self.ruling_id: str | None = None
+
+    @property
+    def judged(self) -> StartRecovery:
+        """The case and its terms, as the start gave them."""
+        return self.request
+
+    @property
+    def plan(self) -> RecoveryPlan:
+        """What is to be recovered, from whom."""
+        return self.request.plan
+
+    @property
+    def money_under_way(self) -> bool:
+        """Is anything booked that did not come in, or a payment parked? Then only a ruling ends the recovery."""
+        return self.booked > self.collected or self.effects_under_way
+
+    def stage_name(self) -> str:
+        return f"recovery_{self.state}"
+
+    def describe(self) -> str:
+        plan = self.plan
+        what = f"Recover {plan.amount} from the {plan.liable.value} for `{plan.claim_ref}`."
+        recent = "\n".join(f"- {one.at:%m-%d %H:%M:%S} {one.by.value}: {one.what}" for one in self.events[-6:])
+        return "\n\n".join(part for part in (details.headline(self), what, recent) if part)
+
+    async def remit(self, amount: Money) -> None:
+        """J42: what came in goes to the insurer, each part under its own key."""
+        if not amount:
+            return
+        self.remittances += 1
+        asked = RemitRecovery(
+            case=self.request.case, plan=self.plan, amount=amount, patience=self.patience, n=self.remittances
+        )
+        done = await self.effect(remit_recovery, asked, key=lambda a: recovery_key(a.plan.claim_ref, "remit", a.n))
+        if not isinstance(done, Proof) or done.state == "succeeded":
+            self.sent += amount.minor
+            self.tell(f"{amount} remitted to the insurer", Party.PLATFORM)
+
+    async def decide(self, reason: str, headline: str, step: str) -> Found | None:
+        """A human looks: a ruling on the recovery, or None to try again."""
+        self.mail.forget_decisions()
+        await self.park(
+            reason, headline, step=step, effect=True, skippable=False, freed=lambda: self.mail.ruling is not None
+        )
+        found, self.mail.ruling = self.mail.ruling, None
+        if found is not None:
+            self.ruling_id = found.id
+            self.tell(f"ruled: {found.outcome}", Party.OPERATOR)
+        return found
+
+
+def after(seconds: float, since: datetime | None = None) -> datetime:
+    """A moment from now, or from another moment."""
+    return (since or workflow.now()) + timedelta(seconds=seconds)

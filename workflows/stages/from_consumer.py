@@ -1,0 +1,74 @@
+"""From the consumer: told, given time, charged; in parts, if it must be. X26, X28, J51, J52, J55."""
+
+from __future__ import annotations
+
+from activities.contract import Charged, ChargeReceivable, Receivable, ReviewReceivable
+from activities.declarations import charge_receivable, review_receivable
+from backhaul.facts import Party
+from backhaul.ids import collect_key
+from backhaul.money import Money
+from workflows.desk import ENDED_BY_CHANNEL
+from workflows.recovery_run import UNCOLLECTABLE, RecoveryRun, after
+from workflows.stages.notices import deliver
+
+
+async def from_consumer(run: RecoveryRun) -> None:
+    """Tell the consumer, wait as long as the book says from then on, charge. A part that came is kept and the rest has
+    as much time again; what cannot be collected at all a human rules on, what is below the waiver is let go."""
+    terms = run.request.terms
+    owed = await _owed(run)
+    if not owed.amount:
+        return
+    run.booked = owed.amount.minor
+    span = terms.clawback_notice_s if owed.clawback else terms.consumer_collect_s
+    about = "clawback" if owed.clawback else "receivable_due"
+    case = run.request.case
+    told = await deliver(run, case, run.patience, Party.CONSUMER, about, after(span), within=run.within)
+    run.state = "demanded"
+    run.tell(f"told the consumer that {owed.amount} will be collected", Party.PLATFORM)
+    due, n = after(span, told), 1
+    while True:
+        await run.wait(Party.CONSUMER, "payment", due, lambda: False)
+        done = await _charge(run, n)
+        n += 1
+        if isinstance(done, Charged):
+            await _came(run, done.amount, insured=owed.insured)
+            if done.left.minor < max(1, terms.waiver_minor):
+                return
+            due = after(span)
+            continue
+        found = await run.decide("uncollectable", f"{owed.amount} was not collected: {done}", "charge_receivable")
+        if found is not None and found.outcome == UNCOLLECTABLE:
+            return
+        due = after(0 if found is None else span)
+
+
+async def _owed(run: RecoveryRun) -> Receivable:
+    return await run.step(review_receivable, ReviewReceivable(case=run.request.case, plan=run.plan))
+
+
+async def _charge(run: RecoveryRun, n: int) -> Charged | str:
+    """One attempt under its own key; the code with which the channel ended it. Another follows only on such an end."""
+    asked = ChargeReceivable(case=run.request.case, plan=run.plan, n=n, patience=run.patience)
+    done = await run.effect(
+        charge_receivable,
+        asked,
+        key=lambda a: collect_key(run.id, a.plan.claim_ref, a.n),
+        hand_back=ENDED_BY_CHANNEL,
+    )
+    if isinstance(done, Charged):
+        return done
+    if done.state == "succeeded":  # proved by the channel's books, and posted with the proof
+        left = (await _owed(run)).amount
+        return Charged(amount=run.money(max(0, run.booked - run.collected - left.minor)), left=left)
+    return done.state
+
+
+async def _came(run: RecoveryRun, amount: Money, *, insured: bool) -> None:
+    """J42 where the insurer has indemnified it; what lightning lost without a cover is ours."""
+    if not amount:
+        return
+    run.collected += amount.minor
+    run.tell(f"{amount} collected from the consumer", Party.PSP)
+    if insured:
+        await run.remit(amount)
