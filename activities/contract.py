@@ -265,6 +265,15 @@ class StartDispute(Frozen):
     appealed: str | None = None
 
 
+class OpenCorrection(Frozen):
+    """The case is closed, and something is left to be put right: open the correction, once an event."""
+
+    case: CaseRef
+    kind: CorrectionKind
+    event: CorrectionEvent
+    at: datetime
+
+
 class OpenDispute(Frozen):
     """What a human will see: compare the inspections, list the evidence."""
 

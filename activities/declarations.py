@@ -98,6 +98,9 @@ find_ruling = _step("find_ruling", c.FindRuling, c.Found, lambda a: f"read rulin
 record_evidence = _step(
     "record_evidence", c.RecordEvidence, c.EvidenceKept, lambda a: f"keep {len(a.evidence)} pieces of evidence"
 )
+open_correction = _step(
+    "open_correction", c.OpenCorrection, c.StartCorrection, lambda a: f"open a correction: {a.kind.value}"
+)
 open_dispute = _step("open_dispute", c.OpenDispute, c.DisputeOpened, lambda a: "compare door and receipt, item by item")
 find_approval = _step("find_approval", c.FindApproval, c.Found, lambda a: f"read approval {a.approval_id}")
 

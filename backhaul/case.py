@@ -225,7 +225,7 @@ def refusal(update: Update, now: Situation) -> str | None:
     """The code with which this update is refused now, or None. Courier facts are never refused."""
     if now.closed:
         return "return_closed"
-    if update in _ALWAYS:
+    if update in _ALWAYS or update is Update.APPEAL:
         return None
     if update is Update.EXTEND_DEADLINE:
         return None if now.has_deadline else "not_waiting"

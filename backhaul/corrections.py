@@ -38,6 +38,11 @@ class CorrectionEvent(Frozen):
     reason: Annotated[str, Field(max_length=300)] = ""
 
 
+def appeal_event(ruling_id: str) -> str:
+    """The event id of an appeal: a ruling is appealed against once."""
+    return f"appeal:{ruling_id}"
+
+
 def bounce_event(payment_key: str) -> str:
     """The event id of a refund that came back: a webhook and a statement that tell of it tell of one event."""
     return f"bounced:{payment_key}"

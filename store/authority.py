@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -201,6 +201,13 @@ async def find_ruling(session: AsyncSession, ruling_id: str, case_key: str | Non
     return _ruling_of(row)
 
 
+async def rulings_of(session: AsyncSession, case_key: str) -> tuple[Ruling, ...]:
+    """Every ruling on a case, in the order made."""
+    found = select(RulingRow).where(RulingRow.case_key == case_key)
+    rows = await session.exec(found.order_by(col(RulingRow.at), col(RulingRow.ruling_id)))
+    return tuple(_ruling_of(row) for row in rows)
+
+
 def _ruling_of(row: RulingRow) -> Ruling:
     case = parse_case_key(row.case_key)
     findings = None
@@ -268,6 +275,11 @@ async def create_appeal(
 async def find_appeal(session: AsyncSession, ruling_id: str) -> AppealRow | None:
     """The appeal against a ruling."""
     return (await session.exec(select(AppealRow).where(AppealRow.ruling_id == ruling_id))).first()
+
+
+async def drop_appeal(session: AsyncSession, ruling_id: str) -> None:
+    """Forget an appeal that the case did not take: it was none."""
+    await session.exec(delete(AppealRow).where(col(AppealRow.ruling_id) == ruling_id, col(AppealRow.how) == ""))
 
 
 async def appeal_goes(session: AsyncSession, ruling_id: str, how: str) -> None:

@@ -14,7 +14,7 @@ from temporalio import workflow
 
 from activities.contract import Booked, Found, Judgement, Patience, StartDispute
 from backhaul.case import Region, Regions, Situation, Stage, stage_of
-from backhaul.disputes import Phase
+from backhaul.disputes import LodgeAppeal, Phase
 from backhaul.facts import Method, Party, Verdict
 from backhaul.ids import CaseId
 from backhaul.ledger import CaseRef
@@ -129,6 +129,7 @@ class CaseDesk(Desk):
         self.events: list[EventView] = []
         self.verdicts: list[Verdict] = []
         self.disputes = 0
+        """How many were opened, so that each has a number of its own."""
         self.hearing: Hearing | None = None
 
     @property
@@ -187,6 +188,10 @@ class CaseRun(CaseDesk):
         self.scan_known: datetime | None = None
         self.closed_by: str | None = None
         self.moved_at: datetime | None = None
+        self.ruled: Found | None = None
+        self.appeal: LodgeAppeal | None = None
+        self.re_ruling: asyncio.Task[None] | None = None
+        self.settled = False
 
     # ---- how it looks ----------------------------------------------------------------------------------------
 

@@ -10,15 +10,16 @@ import asyncio
 from pydantic import ValidationError
 from temporalio import workflow
 
-from activities.contract import EndCorrection, StartCorrection
-from activities.declarations import end_correction
+from activities.contract import EndCorrection, RecordEvidence, StartCorrection
+from activities.declarations import end_correction, record_evidence
 from backhaul.facts import Party
-from backhaul.messages import Ack, CorrectionOutcome, CorrectionStatus, ProvideAccount
-from backhaul.names import UPDATE_DESCRIPTIONS, Query, Update, WorkflowType
+from backhaul.messages import Ack, CorrectionOutcome, CorrectionStatus, ProvideAccount, SubmitEvidence
+from backhaul.names import HEARD, UPDATE_DESCRIPTIONS, Query, Update, WorkflowType
 from workflows.correction_run import CorrectionRun
 from workflows.corrections import KINDS
 from workflows.desk import CloseRequested, reject
 from workflows.doors import OperatorDoors
+from workflows.stages.ruling import hand_on
 
 CLOSED_BY_OPERATOR = "closed_by_operator"
 
@@ -92,4 +93,17 @@ class Correction(OperatorDoors):
     @provide_account.validator
     def _provide_account_ok(self, said: ProvideAccount) -> None:
         if self.desk.wait_now is None or self.desk.wait_now.code != "account":
+            reject("not_waiting")
+
+    @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])
+    async def submit_evidence(self, said: SubmitEvidence) -> Ack:
+        if said.evidence:
+            kept = RecordEvidence(case=self.desk.request.case, evidence=said.evidence, at=workflow.now())
+            await self._ask(record_evidence, kept)
+        await hand_on(self.desk, HEARD, said)
+        return self._took(f"{len(said.evidence)} pieces of evidence", said.side)
+
+    @submit_evidence.validator
+    def _submit_evidence_ok(self, said: SubmitEvidence) -> None:
+        if self.desk.hearing is None:
             reject("not_waiting")

@@ -24,7 +24,7 @@ from activities.declarations import (
     record_waybill,
 )
 from backhaul.case import refusal
-from backhaul.disputes import DisputeProgress
+from backhaul.disputes import DisputeProgress, LodgeAppeal
 from backhaul.facts import Frozen, Party, digest
 from backhaul.messages import (
     Ack,
@@ -69,6 +69,7 @@ from backhaul.names import (
 )
 from workflows.case_run import MAX_MESSAGES, CaseRun
 from workflows.desk import CloseRequested, Parked, reject, trouble_of
+from workflows.stages.appealing import lodge, why_not
 from workflows.stages.authorize import authorize, judge
 from workflows.stages.close import close
 from workflows.stages.collect import collect
@@ -341,7 +342,8 @@ class ReturnCase:
         if said.evidence:
             kept = RecordEvidence(case=self.case.judged.case, evidence=said.evidence, at=workflow.now())
             await self._ask(record_evidence, kept)
-        if self.case.hearing is not None:
+        hearing = self.case.hearing
+        if hearing is not None and not hearing.child.done():
             await hand_on(self.case, HEARD, said)
         what = f"{len(said.evidence)} pieces of evidence: {said.evidence[0].ref}" if said.evidence else "nothing more"
         return self._took(what, said.side)
@@ -450,6 +452,25 @@ class ReturnCase:
     @close_case.validator
     def _close_case_ok(self, said: CloseCase) -> None:
         self._allow(Update.CLOSE_CASE)
+
+    @workflow.update(name=Update.APPEAL.value, description=UPDATE_DESCRIPTIONS[Update.APPEAL])
+    async def appeal(self, said: LodgeAppeal) -> Ack:
+        async with self._lock:
+            self._appeal_ok(said)  # another one may have come in while this one waited
+            how = await lodge(self.case, said)
+        return self._took("", said.by).model_copy(update={"note": how})
+
+    @appeal.validator
+    def _appeal_ok(self, said: LodgeAppeal) -> None:
+        self._allow_appeal()
+        code = why_not(self.case, said)
+        if code is not None:
+            reject(code)
+
+    def _allow_appeal(self) -> None:
+        code = refusal(Update.APPEAL, self.case.situation())
+        if code is not None:
+            reject(code)
 
     @workflow.signal(name=DISPUTE_PROGRESS)
     def dispute_progress(self, said: DisputeProgress) -> None:

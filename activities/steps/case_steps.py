@@ -22,6 +22,7 @@ from activities.contract import (
     Found,
     JudgeCase,
     Judgement,
+    OpenCorrection,
     OpenDispute,
     Receipt,
     Receivable,
@@ -32,6 +33,7 @@ from activities.contract import (
     Remedy,
     ReviewReceivable,
     SettleCase,
+    StartCorrection,
 )
 from activities.errors import step
 from activities.steps import authority, correcting, disputes, ending, finding, opening, parcel, recovering, settling
@@ -160,6 +162,16 @@ class CaseSteps:
         Retries: `store_busy` is tried again.
         Raises: Transient(`store_busy`)."""
         return await disputes.record(self._desk, argument)
+
+    @activity.defn(name=declared.open_correction.name)
+    @step
+    async def open_correction(self, argument: OpenCorrection) -> StartCorrection:
+        """Open a correction of a closed case, and say how its workflow starts.
+
+        Idempotency: by event.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`not_found`, `return_open`, `event_conflict`)."""
+        return await correcting.open_one(self._desk, argument)
 
     @activity.defn(name=declared.open_dispute.name)
     @step

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from activities.contract import EndCorrection, Judgement, Receipt, StartCorrection
-from activities.steps.desk import Desk, Work
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from activities.contract import EndCorrection, Judgement, OpenCorrection, Receipt, StartCorrection
+from activities.steps.desk import Desk, Work, key_of
 from activities.steps.ending import owed, reserves
 from backhaul.corrections import CorrectionEvent, CorrectionKind
-from backhaul.errors import Rejected
+from backhaul.errors import Refusal, Rejected
 from backhaul.money import Money
 from store import cases, corrections, ledger
 from store.tables import CaseRow, CorrectionRow
@@ -27,6 +29,20 @@ def start_of(row: CorrectionRow, case: CaseRow) -> StartCorrection:
         terms=judgement.terms,
         regions=dict((case.status or {}).get("regions", {})),
     )
+
+
+async def open_one(desk: Desk, argument: OpenCorrection) -> StartCorrection:
+    """Open the correction that this event asks for, or find the one that it has started."""
+
+    async def work(session: AsyncSession) -> StartCorrection:
+        key = key_of(argument.case)
+        row = await corrections.open_for(session, key, argument.kind, argument.event, argument.at)
+        return start_of(row, await cases.need(session, key))
+
+    try:
+        return await desk.store.run(work)
+    except Refusal as refused:
+        raise Rejected(refused.code, refused.message) from None
 
 
 async def end(desk: Desk, argument: EndCorrection) -> Receipt:

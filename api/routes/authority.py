@@ -11,6 +11,7 @@ from api.auth import Identity, allowed
 from api.idempotency import Key
 from api.openapi import documented
 from api.services import Given
+from backhaul.disputes import OUTCOMES, Question
 from backhaul.errors import Refusal
 from backhaul.facts import digest
 from backhaul.ids import CaseId
@@ -22,9 +23,8 @@ from store import authority, cases, orders
 router = APIRouter(tags=["authority"])
 
 DECIDES: dict[str, frozenset[str]] = {
-    "liability": frozenset({"merchant", "consumer", "carrier", "insurer"}),
+    **{question.value: OUTCOMES[question] for question in (Question.LIABILITY, Question.AUTHORIZATION)},
     "recovery": frozenset({"owed", "uncollectable"}),
-    "authorization": frozenset({"authorize", "uphold"}),
 }
 """What a ruling may decide, and how."""
 
@@ -60,7 +60,7 @@ async def post_approval(
     "/v1/rulings",
     status_code=201,
     summary="Rule on a question of a case",
-    **documented((Role.APPROVER,), "not_found", "ruling_mismatch", "store_busy"),
+    **documented((Role.APPROVER,), "not_found", "ruling_unknown", "ruling_mismatch", "same_reviewer", "store_busy"),
 )
 async def post_ruling(
     request: CreateRuling,
@@ -68,9 +68,11 @@ async def post_ruling(
     caller: Annotated[Identity, Depends(allowed(Role.APPROVER))],
     key: Key = None,
 ) -> Ruling:
-    """A human decision on liability (merchant, consumer, carrier, insurer), on a refusal (authorize, uphold) or on a
-    recovery (owed, uncollectable). An
-    operator then sends `apply_ruling` with its id. The same request again is the same ruling."""
+    """A human decision on liability (merchant, consumer, carrier, insurer, nobody), on a refusal (authorize, uphold) or
+    on a recovery (owed, uncollectable). An operator then sends `apply_ruling` with its id. The same request again is
+    the same ruling.
+
+    On an appeal it names the ruling that it `overrules`, which another reviewer made."""
     caller.may_act_for(request.merchant_id)
     outcomes = DECIDES.get(request.decides)
     if outcomes is None:

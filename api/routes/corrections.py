@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from api import corrections, idempotency
 from api.auth import Identity, MerchantQuery, allowed
+from api.evidence import check_evidence, keep
 from api.idempotency import Key
 from api.openapi import EXAMPLES, documented
 from api.routes.returns import READERS
@@ -19,8 +20,8 @@ from api.views import View
 from backhaul.errors import Refusal
 from backhaul.facts import Token
 from backhaul.ids import CaseId
-from backhaul.messages import Ack, CorrectionStatus
-from backhaul.names import ROLE_OF, UPDATE_DESCRIPTIONS, Update
+from backhaul.messages import Ack, CorrectionStatus, SubmitEvidence
+from backhaul.names import UPDATE_DESCRIPTIONS, Update, roles_of
 from backhaul.schemas import UPDATE_PAYLOADS
 from store import cases
 
@@ -28,6 +29,7 @@ router = APIRouter(tags=["corrections"])
 
 TAKEN = (
     Update.PROVIDE_ACCOUNT,
+    Update.SUBMIT_EVIDENCE,
     Update.RETRY_STEP,
     Update.SKIP_STEP,
     Update.EXTEND_DEADLINE,
@@ -71,11 +73,14 @@ def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
         n: Number,
         payload: BaseModel,
         given: Given,
-        caller: Annotated[Identity, Depends(allowed(ROLE_OF[update]))],
+        caller: Annotated[Identity, Depends(allowed(*roles_of(update)))],
         merchant_id: MerchantQuery = None,
         key: Key = None,
     ) -> Ack:
         case = CaseId(caller.merchant(merchant_id), rma_id)
+        check_evidence(caller.role, payload)
+        if isinstance(payload, SubmitEvidence):
+            payload = await keep(given, caller, case, payload)
         sent = idempotency.optional(key)
         update_id = None if sent is None else f"{update.value}:{sent}"
         return await given.backhaul.report_correction(case, n, update, payload, update_id)
@@ -83,7 +88,7 @@ def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
     send.__annotations__ = {
         **send.__annotations__,
         "payload": UPDATE_PAYLOADS[update],
-        "caller": Annotated[Identity, Depends(allowed(ROLE_OF[update]))],
+        "caller": Annotated[Identity, Depends(allowed(*roles_of(update)))],
     }
     send.__name__ = f"correction_{update.value}"
     send.__doc__ = UPDATE_DESCRIPTIONS[update]
@@ -98,5 +103,5 @@ for _update in TAKEN:
         response_model=Ack,
         operation_id=f"correction_{_update.value}",
         summary=f"{_update.value.replace('_', ' ').capitalize()}, in a correction",
-        **documented((ROLE_OF[_update],), *CODES_OF.get(_update, ()), *ALL, example=EXAMPLES.get(_update)),
+        **documented(roles_of(_update), *CODES_OF.get(_update, ()), *ALL, example=EXAMPLES.get(_update)),
     )

@@ -10,13 +10,15 @@ from pydantic import BaseModel
 
 from api import idempotency
 from api.auth import Identity, MerchantQuery, allowed, identity
+from api.evidence import check_evidence, keep
 from api.idempotency import Key
 from api.openapi import EXAMPLES, documented
 from api.services import Given
 from backhaul.errors import Refusal
 from backhaul.facts import Token
+from backhaul.ids import CaseId
 from backhaul.messages import Ack, PickupReport, SubmitEvidence, TrackingReport
-from backhaul.names import ROLE_OF, UPDATE_DESCRIPTIONS, Role, Update, roles_of
+from backhaul.names import ROLE_OF, UPDATE_DESCRIPTIONS, Update, roles_of
 from backhaul.schemas import UPDATE_PAYLOADS
 
 router = APIRouter(tags=["updates"])
@@ -50,18 +52,6 @@ def update_id(update: Update, payload: BaseModel, key: str | None) -> str | None
     return None if given is None else f"{update.value}:{given}"
 
 
-def check_evidence(role: Role, payload: BaseModel) -> None:
-    """A party gives evidence, and speaks, in its own name only. Raises Refusal(`forbidden`)."""
-    own = role.value
-    for number, item in enumerate(getattr(payload, "evidence", ())):
-        if item.by.value != own:
-            raise Refusal(
-                "forbidden", f"evidence of the {own} says it is the {item.by.value}'s", field=f"evidence.{number}.by"
-            )
-    if isinstance(payload, SubmitEvidence) and payload.by is not None and payload.by.value != own:
-        raise Refusal("forbidden", f"the {own} speaks for the {payload.by.value}", field="by")
-
-
 def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
     """The endpoint of one update. Its body's type is set below, as it differs from route to route."""
 
@@ -75,6 +65,8 @@ def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
     ) -> Ack:
         merchant = caller.merchant(merchant_id)
         check_evidence(caller.role, payload)
+        if isinstance(payload, SubmitEvidence):
+            payload = await keep(given, caller, CaseId(merchant, rma_id), payload)
         return await given.backhaul.report(merchant, rma_id, update, payload, update_id(update, payload, key))
 
     payload_type: type[BaseModel] = UPDATE_PAYLOADS[update]

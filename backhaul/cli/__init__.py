@@ -6,9 +6,10 @@ import os
 import sys
 from typing import NoReturn
 
+from backhaul.cli import disputes
 from backhaul.cli.app import app
 
-__all__ = ["app", "main"]
+__all__ = ["app", "disputes", "main"]
 
 
 def main() -> NoReturn:

@@ -94,7 +94,7 @@ def open_returns(file: Lines, as_json: Json = False) -> None:
 @app.command()
 def show(rma: Rma, merchant: Merchant = None, as_json: Json = False) -> None:
     """Where a return is, what it waits for, its money."""
-    merchant_id, rma_id = _case(rma, merchant)
+    merchant_id, rma_id = case_of(rma, merchant)
 
     async def work() -> None:
         async with cases.reached() as reached:
@@ -115,7 +115,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Every decision of a return: rules, numbers, reasons, policy book."""
-    merchant_id, rma_id = _case(rma, merchant)
+    merchant_id, rma_id = case_of(rma, merchant)
 
     async def work() -> None:
         async with cases.reached() as reached:
@@ -234,7 +234,7 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(Exit.REFUSED)
 
 
-def _case(rma: str, merchant: str | None) -> tuple[str | None, str]:
+def case_of(rma: str, merchant: str | None) -> tuple[str | None, str]:
     """`RMA` with --merchant, or `MERCHANT/RMA`."""
     if "/" in rma:
         named, _, rma = rma.partition("/")

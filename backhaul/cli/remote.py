@@ -12,12 +12,31 @@ from pydantic import BaseModel, ValidationError
 from backhaul.client import request_hash
 from backhaul.errors import CODES, BackhaulError, Refusal, Transient, Unknown
 from backhaul.ids import part
-from backhaul.messages import CaseStatus, Explanation, FirstDecision, ImportOrder, OpenReturn, OrderImported
+from backhaul.messages import (
+    Appeal,
+    CaseStatus,
+    CreateAppeal,
+    CreateRuling,
+    EvidenceList,
+    Explanation,
+    FirstDecision,
+    ImportOrder,
+    OpenReturn,
+    OrderImported,
+    Ruling,
+    SubmitEvidence,
+)
 from backhaul.statements import Statement
 
 M = TypeVar("M", bound=BaseModel)
 
 TIMEOUT_S = 30.0
+
+
+class Rulings(BaseModel):
+    """The answer of GET /v1/returns/{rma_id}/rulings."""
+
+    rulings: tuple[Ruling, ...]
 
 
 class Api:
@@ -58,6 +77,26 @@ class Api:
         """GET /v1/merchants/{merchant_id}/statements, of a `cut`, or `from` and `to`."""
         path = f"/v1/merchants/{part(merchant_id, 'merchant_id')}/statements"
         return await self._call(Statement, "GET", path, params=period)
+
+    async def evidence(self, merchant_id: str | None, rma_id: str) -> EvidenceList:
+        """GET /v1/returns/{rma_id}/evidence."""
+        return await self._call(EvidenceList, "GET", _path(rma_id, "evidence"), params=_of(merchant_id))
+
+    async def give(self, merchant_id: str | None, rma_id: str, said: SubmitEvidence) -> EvidenceList:
+        """POST /v1/returns/{rma_id}/evidence."""
+        return await self._call(EvidenceList, "POST", _path(rma_id, "evidence"), said, params=_of(merchant_id))
+
+    async def rulings(self, merchant_id: str | None, rma_id: str) -> Rulings:
+        """GET /v1/returns/{rma_id}/rulings."""
+        return await self._call(Rulings, "GET", _path(rma_id, "rulings"), params=_of(merchant_id))
+
+    async def rule(self, request: CreateRuling) -> Ruling:
+        """POST /v1/rulings."""
+        return await self._call(Ruling, "POST", "/v1/rulings", request)
+
+    async def appeal(self, merchant_id: str | None, rma_id: str, request: CreateAppeal) -> Appeal:
+        """POST /v1/returns/{rma_id}/appeals."""
+        return await self._call(Appeal, "POST", _path(rma_id, "appeals"), request, params=_of(merchant_id))
 
     async def ready(self) -> None:
         """GET /readyz. Raises Transient while the API cannot work."""
@@ -106,6 +145,10 @@ def from_environment() -> Api | None:
     url = os.environ.get("BACKHAUL_API_URL", "").strip()
     token = os.environ.get("BACKHAUL_TOKEN", "").strip()
     return Api(url, token) if url and token else None
+
+
+def _path(rma_id: str, what: str) -> str:
+    return f"/v1/returns/{part(rma_id, 'rma_id')}/{what}"
 
 
 def _of(merchant_id: str | None) -> dict[str, str]:

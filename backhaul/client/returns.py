@@ -27,6 +27,7 @@ from temporalio.common import (
 from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
 
 from backhaul.client.failures import ReturnClosed, is_gone, translate
+from backhaul.disputes import LodgeAppeal
 from backhaul.errors import Refusal
 from backhaul.facts import digest
 from backhaul.ids import CaseId, correction_id, return_id, settlement_id
@@ -118,15 +119,20 @@ class Backhaul:
         expected = UPDATE_PAYLOADS[name]
         if not isinstance(payload, expected):
             raise Refusal("invalid_input", f"{name.value} takes {expected.__name__}, not {type(payload).__name__}")
+        return await self._send(merchant_id, rma_id, name, payload, update_id or str(uuid.uuid4()))
+
+    async def appeal(self, merchant_id: str, rma_id: str, said: LodgeAppeal) -> Ack:
+        """Tell an open case of an appeal that was taken; its note says how it is heard. The same appeal again is one.
+
+        Raises Refusal(`not_appealable`, `appealed_before`, `appeal_late`), and what `report` raises."""
+        return await self._send(merchant_id, rma_id, Update.APPEAL, said, said.appeal_id)
+
+    async def _send(self, merchant_id: str, rma_id: str, name: Update, payload: BaseModel, update_id: str) -> Ack:
         handle = self._handle(merchant_id, rma_id)
         try:
             async with self._translated():
                 answer: Ack = await handle.execute_update(
-                    name.value,
-                    payload,
-                    id=update_id or str(uuid.uuid4()),
-                    result_type=Ack,
-                    rpc_timeout=self._patience,
+                    name.value, payload, id=update_id, result_type=Ack, rpc_timeout=self._patience
                 )
                 return answer
         except _Gone:

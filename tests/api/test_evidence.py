@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.routes.updates import check_evidence
+from api.evidence import check_evidence
 from backhaul.errors import Refusal
 from backhaul.facts import Party
 from backhaul.messages import ConfirmReceipt, EvidenceRef, SubmitEvidence

@@ -9,6 +9,7 @@ from activities.declarations import end_case
 from backhaul.case import Region, Stage
 from backhaul.messages import CaseOutcome
 from workflows.case_run import CaseRun
+from workflows.stages.appealing import carry_over
 from workflows.views import status_of
 
 
@@ -27,6 +28,7 @@ def outcome_of(run: CaseRun) -> str:
 
 async def close(run: CaseRun) -> CaseOutcome:
     """Wait for what is under way, check, write the last view. An open region parks the case."""
+    run.settled = True
     await run.join()
     if run.regions[Region.DISPUTE] == "ruled":
         run.regions.to(Region.DISPUTE, "final")
@@ -42,6 +44,7 @@ async def close(run: CaseRun) -> CaseOutcome:
     last_view = status_of(run).model_copy(update={"stage": Stage.CLOSED.value, "closed": True, "actions": ()})
     await run.step(end_case, EndCase(case=run.judged.case, outcome=run.outcome, status=last_view, at=workflow.now()))
     run.closed = True
+    await carry_over(run)
     run.publish()
     return CaseOutcome(
         merchant_id=run.id.merchant_id,

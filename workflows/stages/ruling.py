@@ -24,6 +24,7 @@ async def ruling(run: CaseRun, headline: str, *, evidence_s: float | None = None
 
     Each side is heard for `evidence_s`, 48 h without another word (X14)."""
     found = await dispute(run, Question.LIABILITY, headline, evidence_s=evidence_s)
+    run.ruled = found
     return found.id if found is not None else None
 
 
@@ -84,7 +85,7 @@ async def outcome_of(run: CaseDesk, hearing: Hearing) -> Found | None:
 
     Raises CloseRequested when an operator closes the case: the dispute is called off first."""
     while not hearing.child.done():
-        await _watch(run, hearing)
+        await watch(run, hearing)
     try:
         ended: DisputeOutcome = await hearing.child
     except ChildWorkflowError:
@@ -101,7 +102,7 @@ async def outcome_of(run: CaseDesk, hearing: Hearing) -> Found | None:
     return _end(run, hearing, ended.ruling)
 
 
-async def _watch(run: CaseDesk, hearing: Hearing) -> None:
+async def watch(run: CaseDesk, hearing: Hearing) -> None:
     """Show how far the dispute is until that changes, it ends, or an operator closes the case."""
     seen, now = (hearing.phase, hearing.on, hearing.due), workflow.now()
     parked = None
@@ -188,7 +189,7 @@ async def hand_ruling_on(run: CaseDesk, found: Found) -> None:
 async def hand_on(run: CaseDesk, signal: str, said: Frozen) -> None:
     """Give the dispute what came in here. Rejected(`not_waiting`) where it has just ended."""
     hearing = run.hearing
-    if hearing is None:
+    if hearing is None or hearing.child.done():
         reject("not_waiting")
     try:
         await hearing.child.signal(signal, said)

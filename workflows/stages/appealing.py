@@ -1,0 +1,93 @@
+"""Appeals: another reviewer rules once more, while nothing irrevocable has followed; else after the close. X15."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from activities.contract import OpenCorrection
+from activities.declarations import open_correction
+from backhaul.case import Region
+from backhaul.corrections import CorrectionEvent, CorrectionKind, appeal_event
+from backhaul.disputes import LodgeAppeal, Question
+from backhaul.ids import correction_id
+from backhaul.names import WorkflowType
+from workflows.case_run import CaseRun, Hearing
+from workflows.stages.ruling import open_hearing, outcome_of, watch
+
+DISPUTE, KEPT = "dispute", "kept"
+
+
+def why_not(run: CaseRun, said: LodgeAppeal) -> str | None:
+    """The code with which this appeal is refused: another ruling, a second one, or too late."""
+    ruled = run.ruled
+    if ruled is None or ruled.id != said.ruling_id:
+        return "appealed_before" if run.appeal is not None else "not_appealable"
+    if run.appeal is not None:
+        return "appealed_before"
+    within = timedelta(seconds=run.judged.terms.appeal_s)
+    return "appeal_late" if ruled.at is not None and workflow.now() > ruled.at + within else None
+
+
+async def lodge(run: CaseRun, said: LodgeAppeal) -> str:
+    """Take an appeal. `dispute`: heard at once. `kept`: money has left on the ruling, so that what another reviewer
+    says is put right by a correction, after the close."""
+    run.appeal = said
+    run.tell(f"appeals against the ruling {said.ruling_id}: {said.reason}", said.by)
+    if run.settled or run.regions[Region.INDEMNITY] != "none":
+        return KEPT
+    hearing = await open_hearing(
+        run, Question.APPEAL, f"the {said.by.value} appeals against the ruling", appealed=said.ruling_id
+    )
+    run.re_ruling = run.spawn(_heard(run, hearing))
+    return DISPUTE
+
+
+async def _heard(run: CaseRun, hearing: Hearing) -> None:
+    """Beside the story, which needs the ruling only when it settles."""
+    await workflow.wait_condition(hearing.child.done)
+    found = await outcome_of(run, hearing)
+    if found is not None:
+        run.ruled = found
+
+
+async def last_word(run: CaseRun) -> str | None:
+    """The ruling that an appeal came to; waits for it, visibly. None: nobody appealed, or the first one stands."""
+    if run.re_ruling is None:
+        return None
+    while run.hearing is not None and not run.hearing.child.done():
+        await watch(run, run.hearing)
+    await run.re_ruling
+    appealed = run.appeal.ruling_id if run.appeal is not None else None
+    return run.ruled.id if run.ruled is not None and run.ruled.id != appealed else None
+
+
+async def carry_over(run: CaseRun) -> None:
+    """The case is closed: an appeal that was kept becomes a correction of it. One that runs already is a success."""
+    said = run.appeal
+    if said is None or run.re_ruling is not None:
+        return
+    event = CorrectionEvent(
+        event_id=appeal_event(said.ruling_id),
+        occurred_at=workflow.now(),
+        by=said.by,
+        ruling_id=said.ruling_id,
+        reason=said.reason[:300],
+    )
+    start = await run.step(
+        open_correction,
+        OpenCorrection(case=run.judged.case, kind=CorrectionKind.APPEAL, event=event, at=workflow.now()),
+    )
+    with suppress(WorkflowAlreadyStartedError):
+        await workflow.start_child_workflow(
+            WorkflowType.CORRECTION.value,
+            start,
+            id=correction_id(run.id, start.n),
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            static_summary=f"Correction of return `{run.id.rma_id}`: appeal",
+        )
