@@ -72,7 +72,7 @@ async def page_merchants(session: AsyncSession, cut: str, after: str = "", limit
     sources = (
         (LegRow, _open(sequence)),
         (BatchRow, (col(BatchRow.cut) == cut, col(BatchRow.state) == "formed")),
-        (BatchRow, (col(BatchRow.open_minor) > 0,)),
+        (BatchRow, (shortfalls.OPEN,)),
     )
     firsts = []
     for table, conditions in sources:

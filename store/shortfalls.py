@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import text
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -19,6 +20,8 @@ from backhaul.money import Money
 from store import authority, ledger
 from store.tables import BatchRow, CutRow, EntryRow
 
+OPEN = text("settlement_batches.open_minor > 0")
+"""As the partial index says it: a bound number would not be recognised."""
 SHORTFALL, OVERDUE, CURED, WRITTEN_OFF = "shortfall", "overdue", "cured", "written_off"
 
 
@@ -32,7 +35,7 @@ class Patience:
 
 async def owed(session: AsyncSession, merchant_id: str, currency: str | None = None) -> list[BatchRow]:
     """The merchant's open shortfalls, oldest first."""
-    mine = select(BatchRow).where(BatchRow.merchant_id == merchant_id, BatchRow.open_minor > 0)
+    mine = select(BatchRow).where(BatchRow.merchant_id == merchant_id, OPEN)
     if currency is not None:
         mine = mine.where(BatchRow.currency == currency)
     fresh = mine.order_by(col(BatchRow.formed_at), col(BatchRow.batch)).execution_options(populate_existing=True)

@@ -83,7 +83,7 @@ class LegRow(Table, table=True):
     claim_ref: str | None = None
     minor: int = column.minor()
     currency: str = column.currency()
-    batch: str | None = Field(default=None, foreign_key="settlement_batches.batch", index=True)
+    batch: str | None = Field(default=None, foreign_key="settlement_batches.batch")
 
 
 class BatchRow(Table, table=True):
@@ -102,11 +102,12 @@ class BatchRow(Table, table=True):
             sqlite_where=text("open_minor > 0"),
             postgresql_where=text("open_minor > 0"),
         ),
+        Index("ix_settlement_batches_cut", "cut", "state", "merchant_id"),
     )
     batch: str = Field(primary_key=True)
     kind: str
     merchant_id: str = Field(index=True)
-    cut: str | None = Field(default=None, foreign_key="cuts.cut", index=True)
+    cut: str | None = Field(default=None, foreign_key="cuts.cut")
     payout_key: str = Field(unique=True)
     legs: int
     net_minor: int = column.minor()
