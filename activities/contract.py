@@ -147,6 +147,21 @@ class Assessment(Frozen):
     verdicts: tuple[Verdict, ...] = ()
 
 
+class RefundUndisputed(Frozen):
+    """The consumer denies a finding: what nobody disputes is refunded at once (domain 4.5). Once a case."""
+
+    case: CaseRef
+    findings: tuple[LineFinding, ...]
+
+
+class Undisputed(Frozen):
+    """J23 of `charged` is posted; `refunds` leave now. `disputed` is the rest: another J23 after the ruling."""
+
+    charged: Money
+    disputed: Money
+    refunds: tuple[RefundPart, ...] = ()
+
+
 class SettleCase(Frozen):
     """The goods are accepted, objected to, lost, or the timer accepted them: fix every amount and post it.
 
@@ -159,13 +174,16 @@ class SettleCase(Frozen):
     lost: bool = False
     ruling_id: str | None = None
     delivered_at: datetime | None = None
+    claimed: str | None = Field(default=None, description="the claim that was awaited: the insurer decided on it")
     at: datetime
     evidence: tuple[EvidenceRef, ...] = ()
 
 
 class Remedy(Frozen):
     """What leaves now: refunds, an indemnity (if not claimed at the door), a recovery. Entries J22, J23, J50, J53, J54,
-    J56 are posted already. `liable` undetermined: nothing was posted, a human rules first."""
+    J56 are posted already. `liable` undetermined: nothing was posted, a human rules first. `claim_first`: nothing was
+    posted either, what is withheld follows from the insurer's decision on the indemnity; then settle again with
+    `claimed`."""
 
     liable: Liable
     loss: Money
@@ -173,8 +191,17 @@ class Remedy(Frozen):
     withheld: Money
     indemnity: IndemnityPlan | None = None
     recovery: RecoveryPlan | None = None
+    more_recoveries: tuple[RecoveryPlan, ...] = ()
+    claim_first: bool = False
+    closed_claims: tuple[str, ...] = Field(default=(), description="nothing of them is owed any more: closed there")
+    unpaid_claims: tuple[str, ...] = Field(default=(), description="overturned before their advance was paid")
     reasons: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def recoveries(self) -> tuple[RecoveryPlan, ...]:
+        """Every recovery that is handed over, one a claim."""
+        return (*(() if self.recovery is None else (self.recovery,)), *self.more_recoveries)
 
 
 class EndCase(Frozen):
@@ -390,6 +417,42 @@ class ClaimIndemnity(Frozen):
     patience: Patience
 
 
+class ClaimDecision(Frozen):
+    """What the insurer says to a claim. `amount` is what it approved, which may differ from what was claimed; `denial`
+    is a word of backhaul.policy.denials. Pending: look again later (X16)."""
+
+    key: str
+    ref: str = ""
+    amount: Money
+    state: str = Field(default="approved", description="approved, denied or pending")
+    denial: str | None = None
+    appealable: bool = False
+    complex: bool = False
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class AppealClaim(Frozen):
+    """Ask the insurer once more, with more evidence: another claim for what was denied."""
+
+    case: CaseRef
+    claim_ref: str
+
+
+class Appealed(Frozen):
+    """The claim that takes the denied one's place."""
+
+    plan: IndemnityPlan
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class CloseClaim(Frozen):
+    """Tell the insurer that nothing of a claim is owed any more."""
+
+    case: CaseRef
+    claim_ref: str
+    patience: Patience
+
+
 class PayAdvance(Frozen):
     """Pay the indemnity to the merchant at once under its own key (J34); consumes the approval where one is needed."""
 
@@ -405,6 +468,16 @@ class FundIndemnity(Frozen):
     case: CaseRef
     plan: IndemnityPlan
     patience: Patience
+
+
+class Funding(Frozen):
+    """Has the insurer paid the platform? Pending: it took it on and has not paid yet (X16); refused: it will not under
+    this key."""
+
+    key: str
+    ref: str = ""
+    amount: Money
+    state: str = Field(default="paid", description="paid, pending or refused")
 
 
 class Receipt(Frozen):

@@ -91,6 +91,10 @@ judge_case = _step("judge_case", c.JudgeCase, c.Judgement, lambda a: "read the f
 record_waybill = _step("record_waybill", c.RecordWaybill, c.Receipt, lambda a: f"parcel {a.waybill.waybill}")
 record_pickup = _step("record_pickup", c.RecordPickup, c.Collected, lambda a: "share freight, try the lightning gate")
 assess_finding = _step("assess_finding", c.AssessFinding, c.Assessment, lambda a: "who is liable for the finding")
+appeal_claim = _step("appeal_claim", c.AppealClaim, c.Appealed, lambda a: f"appeal against the denial of {a.claim_ref}")
+refund_undisputed = _step(
+    "refund_undisputed", c.RefundUndisputed, c.Undisputed, lambda a: "refund what nobody disputes"
+)
 settle_case = _step("settle_case", c.SettleCase, c.Remedy, lambda a: f"fix and post the amounts: {a.event}")
 end_case = _step("end_case", c.EndCase, c.Receipt, lambda a: f"close as {a.outcome}")
 end_correction = _step("end_correction", c.EndCorrection, c.Receipt, lambda a: f"correction {a.n} ends as {a.outcome}")
@@ -122,13 +126,16 @@ claim_freight = _effect(
     "claim_freight", QUEUE, c.ClaimFreight, c.Receipt, lambda a: f"claim freight {a.claim.amount} from the insurer"
 )
 claim_indemnity = _effect(
-    "claim_indemnity", QUEUE, c.ClaimIndemnity, c.Receipt, lambda a: f"claim {a.plan.amount} from the insurer"
+    "claim_indemnity", QUEUE, c.ClaimIndemnity, c.ClaimDecision, lambda a: f"claim {a.plan.amount} from the insurer"
 )
 pay_advance = _effect(
     "pay_advance", QUEUE_PAYMENTS, c.PayAdvance, c.Receipt, lambda a: f"pay {a.plan.amount} to the merchant"
 )
 fund_indemnity = _effect(
-    "fund_indemnity", QUEUE, c.FundIndemnity, c.Receipt, lambda a: f"insurer refunds the advance of {a.plan.amount}"
+    "fund_indemnity", QUEUE, c.FundIndemnity, c.Funding, lambda a: f"insurer refunds the advance of {a.plan.amount}"
+)
+close_claim = _effect(
+    "close_claim", QUEUE, c.CloseClaim, c.Receipt, lambda a: f"tell the insurer that {a.claim_ref} is over"
 )
 prove_terminal = _effect(
     "prove_terminal", QUEUE_PAYMENTS, c.ProveTerminal, c.Proof, lambda a: f"ask the provider's books for {a.key}"

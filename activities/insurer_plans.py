@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from activities.contract import FreightClaim, IndemnityPlan, RecoveryPlan
+from activities.contract import ClaimDecision, FreightClaim, IndemnityPlan, RecoveryPlan
 from activities.effects_support import KEY_LIFETIME, Plan, World, answer, case_key
+from backhaul.errors import Rejected
+from backhaul.facts import BookRef
 from backhaul.ids import recovery_key
 from backhaul.ledger import (
     CaseRef,
@@ -19,14 +24,16 @@ from backhaul.ledger import (
     rdv_approved,
     rdv_reserved,
     recovery_remitted,
+    recovery_returned,
     reserve_changed,
     rfi_approved,
     rfi_reserved,
 )
 from backhaul.money import Money
-from gateways.ports import ClaimKind, Standing
-from store import claims, ledger, recoveries, settlement
-from store.effects import Also, Answer, Failed, Intent
+from backhaul.policy.denials import APPEALABLE, Denial, insurer_decision
+from gateways.ports import ClaimKind, ClaimPayment, ClaimState, InsurerGateway, Standing
+from store import cases, claims, effects, ledger, recoveries, settlement
+from store.effects import Also, Answer, Failed, Intent, Outcome
 from store.tables import EffectRow
 
 PLATFORM = "platform"
@@ -43,33 +50,31 @@ def approve_key(claim_ref: str) -> str:
     return f"{claim_ref}:approve"
 
 
+def close_key(claim_ref: str) -> str:
+    """The key under which a claim is closed at the insurer."""
+    return f"{claim_ref}:close"
+
+
 def remit_key(claim_ref: str, n: int = 1) -> str:
     """The key under which what was recovered goes to the insurer: one a part that came in."""
     return recovery_key(claim_ref, "remit", n)
 
 
-async def know_claim(
-    world: World,
-    case: CaseRef,
-    kind: str,
-    claim_ref: str,
-    coverage_id: str,
-    amount: Money,
-    payee: str,
-    waybill: str | None = None,
-) -> None:
+async def know_claim(world: World, case: CaseRef, kind: str, about: FreightClaim | IndemnityPlan) -> None:
     """Keep the claim and take its amount of the cover, unless the step that planned it did. A repeat is no change."""
+    loss = about if isinstance(about, IndemnityPlan) else None
 
     async def keep(session: AsyncSession) -> None:
         await claims.plan(
             session,
-            claim_ref,
+            about.claim_ref,
             kind,
-            coverage_id,
+            about.coverage_id,
             case_key(case),
-            amount,
-            payee,
-            waybill=waybill,
+            about.amount,
+            about.payee,
+            waybill=about.waybill if isinstance(about, FreightClaim) else None,
+            second_person=loss is not None and loss.approval_needed,
             at=world.clock(),
         )
 
@@ -98,7 +103,7 @@ def pay_freight(world: World, case: CaseRef, claim: FreightClaim, *, self_ship: 
     insurer = world.gateways.insurer
 
     async def send() -> Answer:
-        return answer(Standing.SUCCEEDED, await insurer.pay(key, ref, claim.amount, claim.payee))
+        return _paid(await insurer.pay(key, ref, claim.amount, claim.payee))
 
     body = {**_body(case, claim), "self_ship": self_ship}
     intent = _intent(world, key, "freight_payment", case, claim.amount, claim.payee, body)
@@ -114,16 +119,75 @@ def reserve_loss(world: World, case: CaseRef, plan: IndemnityPlan) -> Plan:
 
 
 def approve_loss(world: World, case: CaseRef, plan: IndemnityPlan) -> Plan:
-    """J31, whose leg goes into the advance's own batch at once, so that no settlement takes it; a denial: J33."""
-    advance = _advance_claim(world, plan, "approved")
+    """J31 of what was approved, the reserve brought to it before (J33). Its leg goes into the advance's own batch at
+    once, so that no settlement takes it. A denial: J33."""
+    ref = plan.claim_ref
 
     async def also(session: AsyncSession, row: EffectRow) -> None:
-        await advance(session, row)
-        at = world.clock()
-        await ledger.post(session, made(rdv_approved(case, plan.amount, claim_ref=plan.claim_ref)), at)
-        await settlement.form_advance(session, plan.claim_ref, plan.advance_key, at)
+        at, approved = world.clock(), approved_of(row)
+        entries = await _reserve_changed(session, case, ref, approved, at)
+        await claims.advance(session, ref, "approved", at, approved=approved)
+        await ledger.post(session, (*entries, *made(rdv_approved(case, approved, claim_ref=ref))), at)
+        if approved:
+            await settlement.form_advance(session, ref, plan.advance_key, at)
 
     return _approve(world, case, plan, "loss", also, None)
+
+
+def approved_of(row: EffectRow) -> Money:
+    """What the insurer approved: all that was claimed, where it did not say."""
+    said = (row.result or {}).get("approved")
+    return Money(minor=row.amount_minor if said is None else int(said), currency=row.currency)
+
+
+async def decision_of(world: World, case: CaseRef, plan: IndemnityPlan) -> ClaimDecision:
+    """What the insurer decided, as it is kept; the first time the decision joins those that explain the case."""
+
+    async def read(session: AsyncSession) -> ClaimDecision:
+        effect = await effects.get(session, approve_key(plan.claim_ref))
+        if effect is None:
+            raise Rejected("not_found", f"no decision was asked for on {plan.claim_ref}")
+        denied = effect.state == Outcome.FAILED
+        amount = Money.zero(effect.currency) if denied else approved_of(effect)
+        denial = Denial((effect.result or {}).get("denial") or Denial.OTHER) if denied or not amount else None
+        told = await cases.decisions(session, case_key(case), effect.key)
+        if not told:
+            row = await cases.need(session, case_key(case))
+            book = BookRef(version=row.book_version, hash=row.book_hash)
+            told = (insurer_decision(plan.amount, amount, denial, plan.claim_ref, book),)
+            await cases.add_decisions(session, case_key(case), effect.key, told, world.clock())
+        claim = await claims.need(session, plan.claim_ref)
+        return ClaimDecision(
+            key=plan.claim_ref,
+            ref=effect.provider_ref or "",
+            amount=amount,
+            state="approved" if denial is None else "denied",
+            denial=None if denial is None else denial.value,
+            appealable=denial in APPEALABLE and claim.appeal_of is None,
+            verdicts=told,
+        )
+
+    return await world.store.run(read)
+
+
+async def reserve_follows(world: World, case: CaseRef, claim_ref: str, reserve: Money) -> None:
+    """The insurer reserves another amount while it decides: ours follows (J33), up or down."""
+
+    async def follow(session: AsyncSession) -> None:
+        at = world.clock()
+        await ledger.post(session, await _reserve_changed(session, case, claim_ref, reserve, at), at)
+
+    await world.store.run(follow)
+
+
+async def _reserve_changed(
+    session: AsyncSession, case: CaseRef, claim_ref: str, reserve: Money, at: datetime
+) -> tuple[JournalEntry, ...]:
+    """A claim's reserve may go up, down and up again: each change is an entry of its own, told apart by the time."""
+    before = claims.reserve_of(await claims.need(session, claim_ref))
+    more = await claims.change_reserve(session, claim_ref, reserve, at)
+    part = f"{before}-{reserve.minor}.{at:%Y%m%dT%H%M%S}"
+    return made(reserve_changed(case, more, claim_ref=claim_ref, part=part))
 
 
 def fund(world: World, case: CaseRef, plan: IndemnityPlan) -> Plan:
@@ -131,11 +195,37 @@ def fund(world: World, case: CaseRef, plan: IndemnityPlan) -> Plan:
     key, ref, insurer = plan.funding_key, plan.claim_ref, world.gateways.insurer
 
     async def send() -> Answer:
-        return answer(Standing.SUCCEEDED, await insurer.pay(key, ref, plan.amount, PLATFORM))
+        return _paid(await insurer.pay(key, ref, plan.amount, PLATFORM))
 
     funded = insurer_funded(case, plan.amount, claim_ref=ref, key=key)
     intent = _intent(world, key, "funding", case, plan.amount, PLATFORM, _body(case, plan))
     return Plan(intent, insurer, send, lambda _: made(funded), _advance_claim(world, plan, "paid"))
+
+
+def close(world: World, case: CaseRef, claim_ref: str) -> Plan:
+    """Nothing of the claim is owed any more: the insurer closes it. Posts nothing."""
+    insurer, key = world.gateways.insurer, close_key(claim_ref)
+
+    async def send() -> Answer:
+        await insurer.close(key, claim_ref)
+        return answer(Standing.SUCCEEDED, claim_ref)
+
+    body = {"case": case.model_dump(mode="json"), "about": {"claim_ref": claim_ref}}
+    intent = _intent(world, key, "claim_close", case, Money.zero(), INSURER, body)
+    return Plan(intent, insurer, send)
+
+
+def give_back(world: World, case: CaseRef, claim_ref: str, amount: Money, key: str, courier: str | None) -> Plan:
+    """J45: recovered money comes back after an overturn, owed to the carrier, or without one to the consumer."""
+    insurer = world.gateways.insurer
+
+    async def send() -> Answer:
+        return answer(Standing.SUCCEEDED, await insurer.give_back(key, claim_ref, amount))
+
+    entry = recovery_returned(case, amount, claim_ref=claim_ref, key=key, courier=courier)
+    body = {"case": case.model_dump(mode="json"), "about": {"claim_ref": claim_ref, "courier": courier}}
+    intent = _intent(world, key, "recovery_return", case, amount, PLATFORM, body)
+    return Plan(intent, insurer, send, lambda _: made(entry))
 
 
 def remit(world: World, case: CaseRef, plan: RecoveryPlan, amount: Money, n: int = 1) -> Plan:
@@ -158,9 +248,9 @@ def remit(world: World, case: CaseRef, plan: RecoveryPlan, amount: Money, n: int
 # ---- shared -------------------------------------------------------------------------------------------------------
 
 
-def released(case: CaseRef, claim: FreightClaim | IndemnityPlan) -> tuple[JournalEntry, ...]:
-    """J33: what was reserved for the claim is free again."""
-    return made(reserve_changed(case, -claim.amount, claim_ref=claim.claim_ref))
+def released(case: CaseRef, claim_ref: str, reserve: Money) -> tuple[JournalEntry, ...]:
+    """J33: what is reserved for the claim is free again."""
+    return made(reserve_changed(case, -reserve, claim_ref=claim_ref))
 
 
 def _body(case: CaseRef, about: FreightClaim | IndemnityPlan | RecoveryPlan) -> dict[str, object]:
@@ -211,17 +301,46 @@ def _approve(
     insurer, key = world.gateways.insurer, approve_key(claim.claim_ref)
 
     async def send() -> Answer:
-        state = await insurer.approve(key, claim.claim_ref, claim.amount)
-        return answer(state.standing, state.claim_no or claim.claim_ref, state.code, provider_code=state.provider_code)
+        return _decided(await insurer.approve(key, claim.claim_ref, claim.amount))
 
     intent = _intent(world, key, f"{kind}_approval", case, claim.amount, claim.payee, _body(case, claim))
-    return Plan(intent, insurer, send, lambda _: made(entry), also, _denied(world, case, claim))
+    return DecisionPlan(intent, insurer, send, lambda _: made(entry), also, _denied(world, case, claim))
+
+
+@dataclass(frozen=True)
+class DecisionPlan(Plan):
+    """A decision on a claim: what was decided, and how much, is read off the claim itself."""
+
+    async def look_up(self) -> Answer | None:
+        found = await self.provider.operation(self.intent.key)
+        if found is None:
+            return None
+        insurer = cast(InsurerGateway, self.provider)
+        return _decided(await insurer.claim(self.intent.key.removesuffix(":approve")))
+
+
+def _decided(state: ClaimState) -> Answer:
+    return answer(
+        state.standing,
+        state.claim_no or state.claim_ref,
+        state.code,
+        provider_code=state.provider_code,
+        denial=None if state.denial is None else state.denial.value,
+        approved=None if state.approved is None else str(state.approved.minor),
+    )
+
+
+def _paid(done: ClaimPayment) -> Answer:
+    code = "provider_rejected" if done.standing is Standing.FAILED else None
+    return answer(done.standing, done.ref, code, provider_code=done.provider_code)
 
 
 def _denied(world: World, case: CaseRef, claim: FreightClaim | IndemnityPlan) -> Failed:
     async def failed(session: AsyncSession, row: EffectRow) -> Iterable[JournalEntry]:
-        await claims.deny(session, claim.claim_ref, row.code or "claim_denied", world.clock())
-        return released(case, claim)
+        reserve = claims.reserve_of(await claims.need(session, claim.claim_ref))
+        denial = (row.result or {}).get("denial")
+        await claims.deny(session, claim.claim_ref, denial or row.code or "claim_denied", world.clock())
+        return released(case, claim.claim_ref, Money(minor=reserve, currency=row.currency))
 
     return failed
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.contract import (
+    ClaimDecision,
     ClaimFreight,
     ClaimIndemnity,
+    CloseClaim,
     FundIndemnity,
+    Funding,
     Receipt,
     RemitRecovery,
 )
@@ -16,16 +19,21 @@ from activities.errors import effect
 from activities.insurer_plans import (
     approve_freight,
     approve_loss,
+    close,
+    decision_of,
     fund,
     know_claim,
     pay_freight,
     remit,
+    reserve_follows,
     reserve_freight,
     reserve_loss,
 )
+from backhaul.errors import Rejected, Unknown
 from backhaul.facts import Method
 from gateways.registry import Gateways
-from store.effects import Clock
+from store import claims, effects
+from store.effects import Clock, Outcome
 from store.engine import Store
 
 
@@ -46,9 +54,7 @@ class InsurerActivities:
         Raises: Rejected(`claim_denied`) with the reserve released (J33), Rejected(`over_indemnity`,
         `effect_conflict`, `provider_rejected`), Transient, Unknown(`pending`, `provider_unknown`)."""
         world, case, claim = self._world, asked.case, asked.claim
-        await know_claim(
-            world, case, "freight", claim.claim_ref, claim.coverage_id, claim.amount, claim.payee, claim.waybill
-        )
+        await know_claim(world, case, "freight", claim)
         await run(world, reserve_freight(world, case, claim))
         await run(world, approve_freight(world, case, claim))
         self_ship = asked.method is Method.SELF_SHIP
@@ -56,27 +62,70 @@ class InsurerActivities:
 
     @activity.defn(name="claim_indemnity")
     @effect
-    async def claim_indemnity(self, asked: ClaimIndemnity) -> Receipt:
+    async def claim_indemnity(self, asked: ClaimIndemnity) -> ClaimDecision:
         """Claim the loss: reserved (J30), approved and owed to the merchant (J31), its leg set aside for the advance.
 
+        A denial is an answer, with its reserve released (J33); so is a claim that is not decided yet. The insurer may
+        approve, or reserve meanwhile, another amount: our reserve follows (J33).
         Idempotency: two effects, `{claim_ref}:reserve` and `{claim_ref}:approve`; a repeat goes on.
-        Retries: Transient backs off; an unknown or undecided claim is looked up as the book says (X18).
-        Raises: Rejected(`claim_denied`) with the reserve released (J33), Rejected(`over_indemnity`,
-        `effect_conflict`, `provider_rejected`), Transient, Unknown(`pending`, `provider_unknown`)."""
+        Retries: Transient backs off; an unknown claim is looked up as the book says (X18).
+        Raises: Rejected(`over_indemnity`, `effect_conflict`, `provider_rejected`), Transient,
+        Unknown(`provider_unknown`)."""
         world, case, plan = self._world, asked.case, asked.plan
-        await know_claim(world, case, "loss", plan.claim_ref, plan.coverage_id, plan.amount, plan.payee)
+        await know_claim(world, case, "loss", plan)
         await run(world, reserve_loss(world, case, plan))
-        return receipt(await run(world, approve_loss(world, case, plan)))
+        try:
+            await run(world, approve_loss(world, case, plan))
+        except Unknown as error:
+            if error.code != "pending":
+                raise
+            now = await world.gateways.insurer.claim(plan.claim_ref)
+            if now.reserve is not None:
+                await reserve_follows(world, case, plan.claim_ref, now.reserve)
+            return ClaimDecision(
+                key=plan.claim_ref, amount=plan.amount, state="pending", complex=now.complex, ref=now.claim_no or ""
+            )
+        except Rejected as error:
+            if error.code != "claim_denied":
+                raise
+        return await decision_of(world, case, plan)
 
     @activity.defn(name="fund_indemnity")
     @effect
-    async def fund_indemnity(self, asked: FundIndemnity) -> Receipt:
-        """Have the insurer pay the platform back for the advance (J32).
+    async def fund_indemnity(self, asked: FundIndemnity) -> Funding:
+        """Have the insurer pay the platform back for the advance (J32): what stands of the claim.
 
-        Idempotency: one effect under the funding key.
+        A payment that the insurer took on and has not made is an answer (X16), and so is its refusal.
+        Idempotency: one effect under the funding key. From its start on an overturn of the claim waits for its end.
         Retries: Transient backs off; an unknown answer is looked up as the book says (X18).
-        Raises: Rejected(`effect_conflict`, `provider_rejected`), Transient, Unknown(`provider_unknown`)."""
-        return receipt(await run(self._world, fund(self._world, asked.case, asked.plan)))
+        Raises: Rejected(`effect_conflict`), Transient, Unknown(`provider_unknown`)."""
+        world, case, plan = self._world, asked.case, asked.plan
+        key = plan.funding_key
+        amount = await world.store.run(lambda session: claims.begin_funding(session, plan.claim_ref, key))
+        if not amount:
+            return Funding(key=key, amount=amount)
+        try:
+            done = await run(world, fund(world, case, plan.model_copy(update={"amount": amount})))
+        except Unknown as error:
+            if error.code != "pending":
+                raise
+            return Funding(key=key, amount=amount, state="pending")
+        except Rejected as error:
+            refused = await world.store.run(lambda session: effects.get(session, key))
+            if refused is None or refused.state != Outcome.FAILED:
+                raise error
+            return Funding(key=key, amount=amount, state="refused")
+        return Funding(key=key, ref=done.ref, amount=done.amount)
+
+    @activity.defn(name="close_claim")
+    @effect
+    async def close_claim(self, asked: CloseClaim) -> Receipt:
+        """Tell the insurer that nothing of a claim is owed any more. Posts nothing.
+
+        Idempotency: one effect under `{claim_ref}:close`.
+        Retries: Transient backs off; an unknown answer is looked up as the book says (X18).
+        Raises: Rejected(`provider_rejected`), Transient, Unknown(`provider_unknown`)."""
+        return receipt(await run(self._world, close(self._world, asked.case, asked.claim_ref)))
 
     @activity.defn(name="remit_recovery")
     @effect

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 
@@ -26,7 +28,7 @@ from backhaul.ids import collect_key
 from backhaul.money import Money
 from gateways.registry import Gateways
 from store import claims, effects, recoveries, settlement
-from store.effects import ApprovalUse, Clock
+from store.effects import ApprovalUse, Clock, Outcome
 from store.engine import Store
 
 
@@ -57,24 +59,21 @@ class PaymentActivities:
         Idempotency: one effect under the advance's key, and one batch; the approval is consumed with the intent.
         Retries: Transient backs off; an unknown or pending payout is looked up by key as the book says (X18).
         Raises: Rejected(`approval_required`, `approval_unknown`, `approval_mismatch`, `approval_used`),
-        Rejected(`over_indemnity`) for more than the insurer approved, and what send_refund raises."""
+        Rejected(`over_indemnity`) for another amount than the insurer approved, Rejected(`effect_conflict`) for another
+        payee or key, Rejected(`already_decided`), and what send_refund raises."""
         world, case, plan = self._world, asked.case, asked.plan
 
         async def prepare(session: AsyncSession) -> tuple[str, bool]:
             begun = await effects.get(session, plan.advance_key)
             if begun is not None:
-                return settlement.advance_batch(plan.claim_ref), True
-            claim = await claims.need(session, plan.claim_ref)
-            if plan.amount.minor > claim.approved_minor or plan.amount.currency != claim.currency:
-                raise Rejected("over_indemnity", f"{plan.amount} is not approved for {plan.claim_ref}")
-            batch = await settlement.form_advance(session, plan.claim_ref, plan.advance_key, world.clock())
-            return batch.batch, False
+                return settlement.advance_batch(plan.claim_ref), False
+            return await _may_pay(session, asked, world.clock())
 
-        batch, begun = await world.store.run(prepare)
+        batch, second_person = await world.store.run(prepare)
         approval = None
         if asked.approval_id is not None:
             approval = ApprovalUse(asked.approval_id, case_key(case), plan.advance_key)
-        elif plan.approval_needed and not begun:
+        elif second_person:
             raise Rejected("approval_required")
         return receipt(await run(world, plans.advance(world, case, plan, batch), approval))
 
@@ -151,3 +150,28 @@ class PaymentActivities:
         Raises: Rejected(`proof_refused`) while neither the books nor an approval end it, Rejected(
         `approval_unknown`, `approval_mismatch`, `approval_used`), Transient, Unknown(`provider_malformed`)."""
         return await prove(self._world, asked)
+
+
+async def _may_pay(session: AsyncSession, asked: PayAdvance, at: datetime) -> tuple[str, bool]:
+    """The advance's batch, and whether a second person has to approve it. What is asked is not believed: claim, payee,
+    amount and key are those of the store, whoever asks (invariants 8 and 13).
+
+    Raises Rejected(`over_indemnity`) without a decision of the insurer for this amount, Rejected(`effect_conflict`) for
+    another case, payee or key, Rejected(`already_decided`) once it is paid."""
+    plan = asked.plan
+    claim = await claims.need(session, plan.claim_ref, lock=True)
+    approved = claim.state in ("approved", "paid") and plan.amount.minor == claims.stands(claim)
+    if not approved or not plan.amount or plan.amount.currency != claim.currency:
+        raise Rejected("over_indemnity", f"{plan.amount} is not what is approved for {plan.claim_ref}")
+    if (claim.case_key, claim.payee) != (case_key(asked.case), plan.payee):
+        raise Rejected("effect_conflict", f"{plan.claim_ref} is another case's, or for another payee")
+    batch = await settlement.form_advance(session, plan.claim_ref, plan.advance_key, at)
+    if batch.state != "formed":
+        raise Rejected("already_decided", f"the advance of {plan.claim_ref} is {batch.state}")
+    if batch.payout_key != plan.advance_key:
+        before = await effects.get(session, batch.payout_key)
+        if before is None or before.state != Outcome.FAILED:
+            raise Rejected("effect_conflict", f"the advance of {plan.claim_ref} is under another key")
+        batch.payout_key = plan.advance_key
+        session.add(batch)
+    return batch.batch, claim.second_person or plan.approval_needed

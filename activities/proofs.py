@@ -16,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from activities import demands, insurer_plans, payment_plans
 from activities.contract import FreightClaim, IndemnityPlan, Proof, ProveTerminal, RecoveryPlan, RefundPart
 from activities.effects_store import release_advance
-from activities.effects_support import Plan, World, case_key
+from activities.effects_support import Plan, World, case_key, run
 from backhaul.errors import Rejected
 from backhaul.ledger import CaseRef, JournalEntry, made, rdv_approved, refund_unclaimed, reversal, rfi_approved
 from backhaul.money import Money
@@ -26,6 +26,9 @@ from store.tables import EffectRow
 
 GIVEN_UP = "no_answer"
 """Code of an effect that a second person ended without the provider's word."""
+
+OVER = frozenset({"denied", "closed"})
+"""States of a claim that has no reserve any more."""
 
 Alternative = Callable[[AsyncSession, bool], Awaitable[Iterable[JournalEntry]]]
 """What follows where it never happened; the flag says that the provider itself proved the failure."""
@@ -40,6 +43,8 @@ class Subject:
     payee: str
     plans: tuple[Plan, ...]
     alternative: Alternative
+    claim: tuple[CaseRef, str] | None = None
+    """Given up without a denial, it is closed at the insurer."""
 
 
 async def prove(world: World, asked: ProveTerminal) -> Proof:
@@ -58,12 +63,25 @@ async def prove_subject(world: World, subject: Subject, about: str, approval_id:
             if approval_id is None:
                 raise Rejected("proof_refused")
             await _give_up(world, about, subject, plan, approval_id=approval_id)
+            await _close(world, subject)
             return Proof(key=subject.key, state="approved")
         if standing.outcome is Outcome.FAILED:
             await _give_up(world, about, subject, plan, approval_id=None)
+            if not plan.intent.kind.endswith("_approval"):
+                await _close(world, subject)
             return Proof(key=subject.key, state=Outcome.FAILED.value)
         ref = standing.ref
     return Proof(key=subject.key, state=Outcome.SUCCEEDED.value, ref=ref)
+
+
+async def _close(world: World, subject: Subject) -> None:
+    """The insurer hears that a claim it has reserved is given up: its reserve is free there, too."""
+    if subject.claim is None:
+        return
+    async with world.store.read() as session:
+        reserved = await get(session, insurer_plans.reserve_key(subject.claim[1]))
+    if reserved is not None and reserved.state == Outcome.SUCCEEDED:
+        await run(world, insurer_plans.close(world, subject.claim[0], subject.claim[1]))
 
 
 @dataclass(frozen=True)
@@ -222,14 +240,16 @@ def _freight(world: World, case: CaseRef, claim: FreightClaim, rows: Sequence[Ef
     )
     approved = made(rfi_approved(case, claim.amount, claim_ref=claim.claim_ref))
     alternative = _release(world, case, claim, approved)
-    return Subject(claim.payment_key, claim.amount, claim.payee, plans, alternative)
+    return Subject(claim.payment_key, claim.amount, claim.payee, plans, alternative, (case, claim.claim_ref))
 
 
 def _loss(world: World, case: CaseRef, plan: IndemnityPlan) -> Subject:
     """J33. An approval that was posted (J31) is a success and never comes here."""
     plans = (insurer_plans.reserve_loss(world, case, plan), insurer_plans.approve_loss(world, case, plan))
     approved = made(rdv_approved(case, plan.amount, claim_ref=plan.claim_ref))
-    return Subject(plan.claim_ref, plan.amount, plan.payee, plans, _release(world, case, plan, approved))
+    return Subject(
+        plan.claim_ref, plan.amount, plan.payee, plans, _release(world, case, plan, approved), (case, plan.claim_ref)
+    )
 
 
 def _release(
@@ -239,12 +259,14 @@ def _release(
         """Only what was posted is taken back: nothing was reserved where the claim was never taken."""
         reserved = await get(session, insurer_plans.reserve_key(claim.claim_ref))
         decided = await get(session, insurer_plans.approve_key(claim.claim_ref))
-        await claims.deny(session, claim.claim_ref, "claim_denied" if proved else GIVEN_UP, world.clock())
-        if reserved is None or reserved.state != Outcome.SUCCEEDED:
+        row = await claims.need(session, claim.claim_ref)
+        over, reserve = row.state in OVER, Money(minor=claims.reserve_of(row), currency=row.currency)
+        await claims.give_up(session, claim.claim_ref, "claim_denied" if proved else GIVEN_UP, world.clock())
+        if over or reserved is None or reserved.state != Outcome.SUCCEEDED:
             return ()
         back: list[JournalEntry] = []
         if decided is not None and decided.state == Outcome.SUCCEEDED:
             back += [reversal(one) for one in approved]
-        return (*back, *insurer_plans.released(case, claim))
+        return (*back, *insurer_plans.released(case, claim.claim_ref, reserve))
 
     return alternative

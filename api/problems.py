@@ -80,6 +80,8 @@ STATUS: dict[str, int] = {
     "ruling_needed": 409,
     "arbitration_needed": 409,
     "cancel_requested": 409,
+    "insurer_late": 409,
+    "funding_refused": 409,
     "courier_refused": 409,
     # providers, seen through a case
     "provider_rejected": 502,

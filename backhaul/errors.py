@@ -125,6 +125,8 @@ CODES: dict[str, str] = {
     # why a case is parked, beside the codes above
     "ruling_needed": "The facts contradict each other or are disputed: a human rules on liability.",
     "arbitration_needed": "The consumer escalated a refusal, or the rules refer the request: a human decides.",
+    "insurer_late": "The insurer has not decided, or not paid, within the time that the policy book gives it.",
+    "funding_refused": "The insurer refuses to pay the platform for an advance.",
     "cancel_requested": "Somebody asked to cancel after the courier had the goods.",
     "courier_refused": "The courier refuses the goods; a human decides how they travel.",
     "unavailable": "Temporal or the database cannot be reached now; try again.",

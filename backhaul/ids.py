@@ -5,12 +5,15 @@ Each part matches `[A-Za-z0-9_.-]{1,100}`, so that ids need no escaping anywhere
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import NamedTuple
 
 from backhaul.errors import Refusal
 
 PART = re.compile(r"^[A-Za-z0-9_.-]{1,100}$")
+CLAIM_NAME, CLAIM_HASH = 30, 16
+"""Characters of a claim's number: of merchant and rma each, and of the hash of both."""
 
 
 class CaseId(NamedTuple):
@@ -101,8 +104,12 @@ def parse_item_ref(ref: str) -> tuple[CaseId, str]:
 
 
 def claim_ref(case: CaseId, kind: str, n: int = 1) -> str:
-    """Our number of one claim of a case at the insurer: `merchant.rma.freight.1`."""
-    return f"{case.merchant_id}.{case.rma_id}.{kind}.{n}"
+    """Our number of one claim of a case at the insurer: `merchant.rma.freight.1.<hash of the case>`.
+
+    At most 100 characters. Merchant and rma are there to be read, and cut where they are long: both may contain dots,
+    so that the hash is what tells two cases apart."""
+    told = hashlib.sha256(case.key.encode()).hexdigest()[:CLAIM_HASH]
+    return f"{case.merchant_id[:CLAIM_NAME]}.{case.rma_id[:CLAIM_NAME]}.{kind}.{n}.{told}"
 
 
 def payment_key(case: CaseId, purpose: str, n: int = 1) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 from backhaul.facts import Finding, Frozen, Text
 from backhaul.messages import ConsumerAtDoor, CourierRefusal, PickupOutcome, TrackingStatus
 from backhaul.money import Money
+from backhaul.policy.denials import Denial
 
 # ---- common to all ------------------------------------------------------------------------------------------------
 
@@ -264,12 +265,28 @@ class ClaimKind(StrEnum):
 
 
 class ClaimState(Frozen):
-    """The insurer's decision on a claim. Reserved and undecided are pending, denied is failed."""
+    """The insurer's decision on a claim. Reserved and undecided are pending, denied is failed.
+
+    `denial` is why, in our words; `complex` an undecided claim that takes long; `reserve` what the insurer has set
+    aside while it is undecided, `approved` what it approved: both may differ from what was claimed."""
 
     claim_ref: str
     standing: Standing
     claim_no: str | None = None
     code: str | None = None
+    provider_code: str | None = None
+    denial: Denial | None = None
+    provider_state: str | None = None
+    complex: bool = False
+    reserve: Money | None = None
+    approved: Money | None = None
+
+
+class ClaimPayment(Frozen):
+    """A payment out of an approved claim. Pending: the insurer took it on and has not paid yet; failed: refused."""
+
+    standing: Standing
+    ref: str
     provider_code: str | None = None
 
 
@@ -285,8 +302,11 @@ class InsurerGateway(Provider, Protocol):
     async def claim(self, claim_ref: str) -> ClaimState:
         """The decision as it is now."""
 
-    async def pay(self, key: str, claim_ref: str, amount: Money, payee: str) -> str:
-        """Have an approved claim paid to the payee; the insurer's payment reference."""
+    async def pay(self, key: str, claim_ref: str, amount: Money, payee: str) -> ClaimPayment:
+        """Have an approved claim paid to the payee."""
+
+    async def give_back(self, key: str, claim_ref: str, amount: Money) -> str:
+        """Have recovered money given back to the platform, after an overturn (J45); the insurer's reference."""
 
     async def close(self, key: str, claim_ref: str) -> None:
         """Give the reserve up."""

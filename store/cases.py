@@ -83,6 +83,12 @@ async def recorded(
     return model.model_validate(row.result)
 
 
+async def has_step(session: AsyncSession, case_key: str, step: str) -> bool:
+    """Did the step run?"""
+    found = select(CaseStepRow.step).where(CaseStepRow.case_key == case_key, CaseStepRow.step == step)
+    return (await session.exec(found)).first() is not None
+
+
 async def record(
     session: AsyncSession, case_key: str, step: str, argument: BaseModel, result: BaseModel, at: datetime
 ) -> None:

@@ -29,6 +29,8 @@ async def plan(
     payee: str,
     *,
     waybill: str | None = None,
+    appeal_of: str | None = None,
+    second_person: bool = False,
     at: datetime,
 ) -> ClaimRow:
     """Keep a claim and take its amount of what the cover has left (invariant 4). The same again is no change.
@@ -44,6 +46,8 @@ async def plan(
         reserved_minor=amount.minor,
         currency=amount.currency,
         state="planned",
+        appeal_of=appeal_of,
+        second_person=second_person,
         at=at,
         updated_at=at,
     )
@@ -86,11 +90,12 @@ async def advance(
     if row.state in ORDER and ORDER.index(state) > ORDER.index(row.state):
         row.state, row.updated_at = state, at
         if approved is not None:
-            await _free(session, row.coverage_id, row.reserved_minor - approved.minor)
-            row.approved_minor = approved.minor
+            await _free(session, row.coverage_id, reserve_of(row) - approved.minor)
+            row.approved_minor, row.reserve_change_minor = approved.minor, approved.minor - row.reserved_minor
+            await _recover_less(session, claim_ref, approved, at)
         if paid is not None:
             row.paid_minor = paid.minor
-    if not row.paid_minor <= row.approved_minor <= row.reserved_minor:
+    if not row.paid_minor <= row.approved_minor <= reserve_of(row):
         raise Rejected("over_indemnity", f"{claim_ref}: paid, approved and reserved do not fit")
     session.add(row)
     return row
@@ -100,10 +105,77 @@ async def deny(session: AsyncSession, claim_ref: str, code: str, at: datetime) -
     """The insurer said no: the cover has the amount again. A repeat is no change."""
     row = await need(session, claim_ref, lock=True)
     if row.state in ("planned", "reserved"):
-        await _free(session, row.coverage_id, row.reserved_minor)
+        await _free(session, row.coverage_id, reserve_of(row))
         row.state, row.code, row.updated_at = "denied", code, at
         session.add(row)
+        await _recover_less(session, claim_ref, Money.zero(row.currency), at)
     return row
+
+
+async def change_reserve(session: AsyncSession, claim_ref: str, reserve: Money, at: datetime) -> Money:
+    """The insurer reserves another amount for an undecided claim: by how much more (J33), below zero for less.
+
+    Raises Rejected(`over_indemnity`) where the cover has not that much left."""
+    row = await need(session, claim_ref, lock=True)
+    more = reserve.minor - reserve_of(row)
+    if row.state != "reserved" or not more:
+        return Money.zero(row.currency)
+    left = col(CoverageRow.remaining_minor) - more
+    taken = await session.exec(
+        update(CoverageRow)
+        .where(col(CoverageRow.coverage_id) == row.coverage_id, left >= 0)
+        .values(remaining_minor=left)
+    )
+    if taken.rowcount != 1 or reserve.minor < 0:
+        raise Rejected("over_indemnity", f"cover {row.coverage_id} has not {reserve} left for {claim_ref}")
+    row.reserve_change_minor, row.updated_at = reserve.minor - row.reserved_minor, at
+    session.add(row)
+    return Money(minor=more, currency=row.currency)
+
+
+async def overturn(session: AsyncSession, claim_ref: str, amount: Money, at: datetime) -> ClaimRow:
+    """Indemnity that is taken back: the cover has the amount again. Raises Rejected(`over_indemnity`) above what
+    stands of the claim."""
+    row = await need(session, claim_ref, lock=True)
+    if not 0 <= amount.minor <= stands(row):
+        raise Rejected("over_indemnity", f"{claim_ref}: {amount} is more than stands of it")
+    row.overturned_minor, row.updated_at = row.overturned_minor + amount.minor, at
+    session.add(row)
+    await _free(session, row.coverage_id, amount.minor)
+    return row
+
+
+async def give_up(session: AsyncSession, claim_ref: str, code: str, at: datetime) -> ClaimRow:
+    """Nothing of an approved claim was paid and nothing will be: the cover has it again. A repeat is no change."""
+    row = await need(session, claim_ref, lock=True)
+    if row.state == "approved" and not row.paid_minor:
+        await _free(session, row.coverage_id, stands(row))
+        row.state, row.code, row.updated_at = "closed", code, at
+        session.add(row)
+        return row
+    return await deny(session, claim_ref, code, at)
+
+
+def stands(row: ClaimRow) -> int:
+    """What a claim takes of its cover now, minor units: the reserve, then what was approved and not overturned."""
+    if row.state not in ORDER:
+        return 0
+    return (row.approved_minor if row.state in ("approved", "paid") else reserve_of(row)) - row.overturned_minor
+
+
+def reserve_of(row: ClaimRow) -> int:
+    """What the insurer has reserved for a claim: what was claimed, and every change since. Minor units."""
+    return row.reserved_minor + row.reserve_change_minor
+
+
+async def begin_funding(session: AsyncSession, claim_ref: str, funding_key: str) -> Money:
+    """From now on the insurer pays the platform: what is to be paid. An overturn waits for the end of it.
+
+    The same key again is the same amount; another key follows one that the insurer refused."""
+    row = await need(session, claim_ref, lock=True)
+    row.funding_key = funding_key
+    session.add(row)
+    return Money(minor=stands(row), currency=row.currency)
 
 
 async def _free(session: AsyncSession, coverage_id: str, minor: int) -> None:
@@ -135,7 +207,9 @@ async def need(session: AsyncSession, claim_ref: str, *, lock: bool = False) -> 
 
 async def of_case(session: AsyncSession, case_key: str) -> tuple[ClaimRow, ...]:
     """A case's claims, in order of their numbers."""
-    statement = select(ClaimRow).where(ClaimRow.case_key == case_key).order_by(col(ClaimRow.claim_ref))
+    statement = (
+        select(ClaimRow).where(ClaimRow.case_key == case_key).order_by(col(ClaimRow.at), col(ClaimRow.claim_ref))
+    )
     return tuple((await session.exec(statement)).all())
 
 
@@ -185,3 +259,15 @@ async def need_recovery(session: AsyncSession, claim_ref: str, *, lock: bool = F
     if row is None:
         raise Refusal("not_found", f"there is no recovery of {claim_ref}")
     return row
+
+
+async def _recover_less(session: AsyncSession, claim_ref: str, at_most: Money, at: datetime) -> None:
+    """A recovery that has not begun is for no more than was approved; for a denied claim there is none."""
+    statement = select(RecoveryRow).where(RecoveryRow.claim_ref == claim_ref)
+    row = (await session.exec(statement)).first()
+    if row is None or row.state != "identified" or row.amount_minor <= at_most.minor:
+        return
+    row.amount_minor, row.updated_at = at_most.minor, at
+    if not at_most:
+        row.state = "waived"
+    session.add(row)

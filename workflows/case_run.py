@@ -39,6 +39,7 @@ from backhaul.messages import (
 from backhaul.money import Money
 from backhaul.policy.terms import Terms
 from workflows import details
+from workflows.claim import Claim
 from workflows.desk import Desk
 
 MAX_MESSAGES = 500
@@ -131,6 +132,7 @@ class CaseDesk(Desk):
         self.disputes = 0
         """How many were opened, so that each has a number of its own."""
         self.hearing: Hearing | None = None
+        self.claims: list[Claim] = []
 
     @property
     def judged(self) -> Judged:
@@ -181,7 +183,6 @@ class CaseRun(CaseDesk):
         self.outcome: str | None = None
         self.recovery: str | None = None
         self.credit_open = False
-        self.door_indemnity: asyncio.Task[None] | None = None
         self.info_over = False
         """What the merchant asked was answered, or will not be."""
         self.self_ship = request.method is Method.SELF_SHIP
@@ -245,7 +246,7 @@ class CaseRun(CaseDesk):
             withdrawing=self.mail.withdraw is not None or self.scan_known is not None,
             money_under_way=self.money_under_way,
             info_requested=self.mail.question is not None,
-            has_deadline=self.wait_now is not None or bool(self.parked),
+            has_deadline=self.shown_wait is not None or bool(self.parked),
             ruling_wanted=self.hearing is not None and self.hearing.wants_ruling,
         )
 

@@ -53,7 +53,7 @@ class CorrectionRun(CaseDesk):
 
     def status(self) -> CorrectionStatus:
         """The view for people and the API."""
-        wait, request = self.wait_now, self.request
+        wait, request = self.shown_wait, self.request
         return CorrectionStatus(
             merchant_id=self.id.merchant_id,
             rma_id=self.id.rma_id,

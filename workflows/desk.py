@@ -123,6 +123,8 @@ class Desk:
     def __init__(self) -> None:
         self.parked: list[Parked] = []
         self.wait_now: Wait | None = None
+        self.beside: list[Wait] = []
+        """What work beside the story waits for."""
         self.notices: dict[str, int] = {}
         """How often each notice was sent, by its word."""
         self.close_reason: str | None = None
@@ -143,7 +145,7 @@ class Desk:
 
     def publish(self) -> None:
         """Search attributes (only what changed, in one command) and the details for the UI."""
-        wait, parked = self.wait_now, self.parked[0] if self.parked else None
+        wait, parked = self.shown_wait, self.parked[0] if self.parked else None
         alarmed = next((one for one in self.parked if one.elsewhere is None), None)
         due = parked.due if parked else (wait.due if wait else None)
         shown: dict[str, Any] = {
@@ -170,6 +172,11 @@ class Desk:
             workflow.upsert_search_attributes(updates)
             self._shown = shown
         workflow.set_current_details(self.describe())
+
+    @property
+    def shown_wait(self) -> Wait | None:
+        """What people are shown: the story's own wait, else the one beside it that is due first."""
+        return self.wait_now or min(self.beside, key=lambda wait: wait.due, default=None)
 
     # ---- waiting -------------------------------------------------------------------------------------------
 
@@ -257,6 +264,15 @@ class Desk:
         for parked in self.parked:
             parked.due += more
         self._extended = True
+
+    async def pause(self, on: Party, code: str, due: datetime, until: datetime) -> None:
+        """Let time pass beside the story, visibly: somebody has until `due`, and is looked at again at `until`."""
+        wait = Wait(on, code, workflow.now(), due)
+        self.beside.append(wait)
+        self.publish()
+        await workflow.sleep(until - workflow.now(), summary=f"{code}: waits on {on.value}")
+        self.beside.remove(wait)
+        self.publish()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Let independent work go on beside the story; `join` waits for it before the close."""

@@ -56,7 +56,7 @@ def render(run: CaseRun) -> str:
 
 def headline(desk: Desk) -> str:
     """What it waits for; when parked: why, what to send, and where to read more."""
-    attention, wait = desk.attention(), desk.wait_now
+    attention, wait = desk.attention(), desk.shown_wait
     if attention is not None:
         since, again = f"{attention.since:%Y-%m-%d %H:%M:%S}", f"{attention.due:%Y-%m-%d %H:%M:%S}"
         lines = (

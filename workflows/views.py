@@ -42,7 +42,7 @@ def _money(run: CaseRun) -> MoneyView:
 
 def status_of(run: CaseRun) -> CaseStatus:
     """Stage, regions, waiting on, due, attention, money, allowed actions with reasons, last events."""
-    wait = run.wait_now
+    wait = run.shown_wait
     return CaseStatus(
         merchant_id=run.id.merchant_id,
         rma_id=run.id.rma_id,

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import Field
 
 from activities.contract import RecoveryPlan
-from activities.steps.desk import Work
+from activities.steps.desk import Work, id_of
 from activities.steps.loss import PAID_FOR, Liability, Loss, in_force
+from activities.steps.overturn import Overturned
 from activities.steps.parcel import STEP as SCANNED
 from activities.steps.parcel import Scan
+from activities.steps.undisputed import before_it, undisputed_part
 from backhaul.errors import Rejected, Transient
 from backhaul.facts import CaseFacts, Frozen, Liable
-from backhaul.ids import recovery_id
+from backhaul.ids import claim_ref, recovery_id
 from backhaul.ledger import (
-    P,
     consumer_owes_indemnity,
     consumer_written_off,
     freight_withheld,
-    funded_indemnity_overturned,
     goods_accepted,
     left_uncharged,
     refund_due,
@@ -25,98 +28,151 @@ from backhaul.ledger import (
 )
 from backhaul.money import Money
 from backhaul.policy.consequences import Consequences, consequences, line_relief
-from backhaul.policy.refunds import LineRefund, RefundValue, refund_value
-from store import cases, claims, credit, ledger, refunds
+from backhaul.policy.losses import LineLoss
+from backhaul.policy.refunds import LineRefund, RefundValue, refund_rest, refund_value
+from store import cases, claims, credit, refunds
 from store.tables import ClaimRow
 
-DENIED, STANDS = "indemnity_denied", "indemnity_stands"
+DENIED = "indemnity_denied"
+CLAWBACK = "clawback"
+"""What the consumer owes the platform and no insurer (J50): collected under a number of its own."""
+
+
+class Piece(Frozen):
+    """One claim's part of what the consumer gives back: withheld from the refund (J54), or owed (J53)."""
+
+    claim_ref: str
+    coverage_id: str
+    withheld: Money
+    receivable: Money
 
 
 class Amounts(Frozen):
-    """Everything that is fixed. `overturned`: indemnity of the door that the ruling takes back (J75b); `to_claim`: what
-    is claimed only now; `claim_ref`: the claim that J53, J54 and the recovery are about."""
+    """Everything that is fixed. `overturned`: indemnity that the ruling takes back (J75, J75b); `to_claim`: what
+    is claimed only now; `claim_ref`: the claim that is planned for it, or the first one that stands."""
 
     result: Consequences
-    charge: RefundValue
+    charge: RefundValue = Field(description="what is charged now: all of it, less the undisputed part before")
     overturned: Money
     to_claim: Money
     claim_ref: str | None = None
     coverage_id: str | None = None
+    pieces: tuple[Piece, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-async def amounts_of(
-    work: Work, facts: CaseFacts, scan: Scan, found: Liability, loss: Loss, earlier: Sequence[ClaimRow]
-) -> Amounts:
-    """Fix the amounts. Raises Transient(`pending`) while a claim made at the door is undecided."""
-    zero = Money.zero(loss.total.currency)
-    live = in_force(earlier)
-    if any(row.state in ("planned", "reserved") for row in live):
-        raise Transient("pending", "the claim made at the door is not decided yet")
-    done = Money(minor=sum(row.approved_minor for row in live), currency=zero.currency)
-    due, notes = (loss.payable if found.liable in PAID_FOR else zero), list[str]()
-    total = loss.total
-    if earlier and not live and due:
-        due, notes = zero, [DENIED]
-    if live and found.liable in PAID_FOR and (due > done or found.liable is not Liable.CONSUMER):
-        # What was indemnified at the door stands; more or less of it is a correction's work.
-        notes += [STANDS] if due != done else []
-        due, total = done, max(total, done)
-    overturned = max(done - due, zero)
-    if overturned:
-        await _need_funded(work, live)
+@dataclass(frozen=True)
+class Standing:
+    """What the case's claims came to before this settlement: those that stand, in order, and whether one was denied."""
+
+    live: tuple[ClaimRow, ...]
+    denied: bool
+    done: Money
+
+
+def standing(rows: Sequence[ClaimRow], currency: str) -> Standing:
+    """Raises Transient(`pending`) while the insurer has not decided on a claim."""
+    live = in_force(rows)
+    open_ = next((row for row in live if row.state in ("planned", "reserved")), None)
+    if open_ is not None:
+        raise Transient("pending", f"the insurer has not decided on {open_.claim_ref}")
+    appealed = {row.appeal_of for row in rows}
+    denied = any(row.state == "denied" and row.claim_ref not in appealed for row in rows)
+    return Standing(live, denied, Money(minor=sum(claims.stands(row) for row in live), currency=currency))
+
+
+async def own_place(work: Work, facts: CaseFacts, scan: Scan) -> CaseFacts:
+    """The facts as if this case had refunded nothing yet: its lines at the lightning grant, or less what of them was
+    undisputed. Only so are a line's loss and the commission of its charge those of the case's own place in line."""
     if scan.granted:
-        # After lightning the charge has the commission of the grant's place in the line's refunds.
-        facts = await _facts_at_grant(work, facts)
-    refund = refund_value(facts).total
-    result = consequences(facts, refund, total, due, found.liable, bool(scan.granted), scan.consumer_owes, work.book)
-    charge = refund_value(facts, line_relief(result, loss.lines))
-    if charge.total != result.merchant_charge:
-        raise Rejected("invariant_broken", f"lines add up to {charge.total}, the charge is {result.merchant_charge}")
-    first = live[0] if live else None
+        at_grant = await cases.facts_of(work.session, work.key, SCANNED, CaseFacts)
+        return facts if at_grant is None else facts.model_copy(update={"lines": at_grant.lines})
+    part = await undisputed_part(work)
+    return facts if part is None else before_it(facts, part)
+
+
+async def amounts_of(
+    work: Work, facts: CaseFacts, scan: Scan, found: Liability, loss: Loss, stands: Standing
+) -> Amounts:
+    """Fix the amounts, of facts that `own_place` made. Raises Rejected(`invariant_broken`) where they do not add up."""
+    zero, done = Money.zero(loss.total.currency), stands.done
+    due, notes = (loss.payable if found.liable in PAID_FOR else zero), list[str]()
+    if stands.denied and due > done:
+        due, notes = done, [DENIED]
+    to_claim, overturned = max(due - done, zero), max(done - due, zero)
+    part = await undisputed_part(work)
+    before = part.lines if part is not None else ()
+    refunded = {line.line_id: line.amount for line in before}
+    losses = tuple(_relievable(one, refunded.get(one.line_id, zero)) for one in loss.lines)
+    result = consequences(
+        facts,
+        refund_value(facts).total,
+        loss.total,
+        due,
+        found.liable,
+        bool(scan.granted),
+        scan.consumer_owes if part is None else scan.consumer_owes - part.freight,
+        work.book,
+        losses,
+        Money.sum(refunded.values(), zero.currency) if part is not None else None,
+    )
+    charge = refund_rest(facts, before, line_relief(result, losses))
+    now = result.merchant_charge - Money.sum(refunded.values(), zero.currency)
+    if charge.total != now:
+        raise Rejected("invariant_broken", f"lines add up to {charge.total}, the charge is {now}")
+    first = stands.live[0] if stands.live else None
     return Amounts(
         result=result,
         charge=charge,
         overturned=overturned,
-        to_claim=zero if live else due,
+        to_claim=to_claim,
         claim_ref=first.claim_ref if first else None,
         coverage_id=first.coverage_id if first else None,
+        pieces=pieces(result, stands.live) if not to_claim and not overturned else (),
         notes=tuple(notes),
     )
 
 
-async def _facts_at_grant(work: Work, facts: CaseFacts) -> CaseFacts:
-    return await cases.facts_of(work.session, work.key, SCANNED, CaseFacts) or facts
+def _relievable(one: LineLoss, refunded: Money) -> LineLoss:
+    """What was refunded as undisputed stands: the merchant is relieved of the rest of the line at most."""
+    whole = one.value if one.refundable is None else one.refundable
+    return one.model_copy(update={"refundable": max(whole - refunded, Money.zero(whole.currency))})
 
 
-async def _need_funded(work: Work, live: Sequence[ClaimRow]) -> None:
-    for row in live:
-        owed = await ledger.balance(work.session, P.INSURER_RECEIVABLE, row.currency, claim_ref=row.claim_ref)
-        if row.state != "paid" or owed:
-            raise Transient("pending", f"{row.claim_ref} is overturned once the insurer has funded it")
+def pieces(result: Consequences, rows: Sequence[ClaimRow]) -> tuple[Piece, ...]:
+    """Whose indemnity is withheld and whose is owed: the claims in their order, what is withheld first."""
+    withheld, receivable, made = result.withhold, result.consumer_receivable, []
+    for row in rows:
+        amount = Money(minor=claims.stands(row), currency=row.currency)
+        kept = withheld.at_most(amount)
+        owed = receivable.at_most(amount - kept)
+        withheld, receivable = withheld - kept, receivable - owed
+        if kept or owed:
+            piece = Piece(claim_ref=row.claim_ref, coverage_id=row.coverage_id, withheld=kept, receivable=owed)
+            made.append(piece)
+    return tuple(made)
 
 
 async def post_amounts(work: Work, scan: Scan, amounts: Amounts) -> None:
     """The entries, the counters of the lines, and the credit line. Nothing is posted twice: a case settles once."""
-    case, result, charge, ref = work.case, amounts.result, amounts.charge, amounts.claim_ref or ""
-    work.post(funded_indemnity_overturned(case, amounts.overturned, claim_ref=ref))
+    case, result, charge = work.case, amounts.result, amounts.charge
     if scan.granted:
         work.post(
             goods_accepted(case, charge.total, charge.commission),
             left_uncharged(case, result.uncharged),
             consumer_written_off(case, result.uncharged.at_most(result.not_demanded)),
-            consumer_owes_indemnity(case, result.consumer_receivable, claim_ref=ref),
         )
-        await _count(work, charge.lines, scan.granted)
+    else:
+        work.post(refund_due(case, charge.total, charge.commission))
+    for piece in amounts.pieces:
+        work.post(
+            withheld_from_refund(case, piece.withheld, claim_ref=piece.claim_ref),
+            consumer_owes_indemnity(case, piece.receivable, claim_ref=piece.claim_ref),
+        )
+    work.post(freight_withheld(case, result.freight_withheld))
+    await _count(work, charge.lines, scan.granted)
+    if scan.granted:
         await _release_credit(work, result)
-        return
-    work.post(
-        refund_due(case, charge.total, charge.commission),
-        withheld_from_refund(case, result.withhold, claim_ref=ref),
-        consumer_owes_indemnity(case, result.consumer_receivable, claim_ref=ref),
-        freight_withheld(case, result.freight_withheld),
-    )
-    await _count(work, charge.lines, ())
 
 
 async def _count(work: Work, charged: Sequence[LineRefund], granted: Sequence[LineRefund]) -> None:
@@ -138,28 +194,55 @@ async def _release_credit(work: Work, result: Consequences) -> None:
         await credit.freeze(work.session, work.key, work.at)
 
 
-async def recovery_of(work: Work, scan: Scan, amounts: Amounts) -> RecoveryPlan | None:
-    """What goes back to the insurer: demanded from the carrier, or withheld (or overturned) and to be remitted."""
-    result, ref, coverage_id = amounts.result, amounts.claim_ref, amounts.coverage_id
-    withheld = result.withhold + amounts.overturned
-    if ref is None or coverage_id is None or not (withheld or result.recover_from == "carrier"):
-        return None
-    plan = RecoveryPlan(
+async def recoveries_of(
+    work: Work, scan: Scan, amounts: Amounts, live: Sequence[ClaimRow], back: Sequence[Overturned]
+) -> tuple[RecoveryPlan, ...]:
+    """What goes back to the insurer, a plan a claim: demanded from the carrier; withheld from the consumer, or taken
+    back from the merchant, and to be remitted; demanded from the consumer. And what the consumer owes the platform."""
+    result = amounts.result
+    zero = Money.zero(result.refund.currency)
+    covers, in_hand, demanded = dict[str, str](), dict[str, Money](), dict[str, Money]()
+    for one in back:
+        if one.funded:
+            covers[one.claim_ref], in_hand[one.claim_ref] = one.coverage_id, one.amount
+    for piece in amounts.pieces:
+        covers[piece.claim_ref], demanded[piece.claim_ref] = piece.coverage_id, piece.receivable
+        in_hand[piece.claim_ref] = in_hand.get(piece.claim_ref, zero) + piece.withheld
+    if result.recover_from == "carrier":
+        for row in live:
+            covers[row.claim_ref] = row.coverage_id
+            demanded[row.claim_ref] = Money(minor=claims.stands(row), currency=row.currency)
+    plans = [
+        _plan(ref, cover, result.liable, in_hand.get(ref, zero), demanded.get(ref, zero), scan.waybill)
+        for ref, cover in covers.items()
+    ]
+    if result.uncharged and not result.not_demanded:
+        ref = claim_ref(id_of(work.case), CLAWBACK)
+        plans.append(_plan(ref, "", Liable.CONSUMER, zero, result.uncharged, scan.waybill))
+    plans = [plan for plan in plans if plan.amount]
+    for plan in plans:
+        await claims.open_recovery(
+            work.session,
+            plan.claim_ref,
+            work.key,
+            plan.liable.value,
+            plan.amount,
+            recovery_id(plan.claim_ref),
+            plan.model_dump(mode="json"),
+            work.at,
+        )
+    return tuple(plans)
+
+
+def _plan(
+    ref: str, coverage_id: str, liable: Liable, in_hand: Money, demanded: Money, waybill: str | None
+) -> RecoveryPlan:
+    return RecoveryPlan(
         claim_ref=ref,
-        liable=result.liable,
-        amount=withheld if withheld else result.indemnify,
-        waybill=scan.waybill,
+        liable=liable,
+        amount=in_hand + demanded,
+        waybill=waybill,
         coverage_id=coverage_id,
-        withheld=bool(withheld),
+        withheld=not demanded,
+        in_hand=in_hand if in_hand and demanded else None,
     )
-    await claims.open_recovery(
-        work.session,
-        ref,
-        work.key,
-        plan.liable.value,
-        plan.amount,
-        recovery_id(ref),
-        plan.model_dump(mode="json"),
-        work.at,
-    )
-    return plan

@@ -9,6 +9,8 @@ from temporalio import activity
 
 from activities import declarations as declared
 from activities.contract import (
+    AppealClaim,
+    Appealed,
     AssessFinding,
     Assessment,
     Collected,
@@ -30,13 +32,27 @@ from activities.contract import (
     RecordPickup,
     RecordWaybill,
     RecoveryOutcome,
+    RefundUndisputed,
     Remedy,
     ReviewReceivable,
     SettleCase,
     StartCorrection,
+    Undisputed,
 )
 from activities.errors import step
-from activities.steps import authority, correcting, disputes, ending, finding, opening, parcel, recovering, settling
+from activities.steps import (
+    appealing,
+    authority,
+    correcting,
+    disputes,
+    ending,
+    finding,
+    opening,
+    parcel,
+    recovering,
+    settling,
+    undisputed,
+)
 from activities.steps.desk import Desk, utc_now
 from backhaul.policy.library import Library
 from store.engine import Store
@@ -91,6 +107,27 @@ class CaseSteps:
         Retries: `store_busy` is tried again.
         Raises: Rejected(`ruling_unknown`, `ruling_mismatch`, `over_indemnity`, `unknown_book`)."""
         return await finding.assess(self._desk, argument)
+
+    @activity.defn(name=declared.appeal_claim.name)
+    @step
+    async def appeal_claim(self, argument: AppealClaim) -> Appealed:
+        """Plan the claim with which a denial is appealed: the same amount, once.
+
+        Idempotency: by the denied claim.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`already_decided`) for a claim that was not denied, that cannot be appealed, or was,
+        Rejected(`over_indemnity`, `not_found`, `unknown_book`)."""
+        return await appealing.appeal(self._desk, argument)
+
+    @activity.defn(name=declared.refund_undisputed.name)
+    @step
+    async def refund_undisputed(self, argument: RefundUndisputed) -> Undisputed:
+        """Charge and refund what nobody disputes of a denied finding: J23, J56. Nothing after lightning.
+
+        Idempotency: by case: one undisputed part.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`not_found`, `already_decided`, `over_refund`, `exceeds_capture`, `unknown_book`)."""
+        return await undisputed.refund(self._desk, argument)
 
     @activity.defn(name=declared.settle_case.name)
     @step

@@ -18,6 +18,8 @@ from store import cases, ledger, orders
 from store.engine import Store
 from store.orders import OrderBundle
 
+SETTLED = "settled"
+"""Under this name the amounts of a case are recorded, once they are fixed."""
 R = TypeVar("R", bound=Frozen)
 T = TypeVar("T")
 

@@ -8,10 +8,9 @@ from sqlmodel import col, select
 
 from activities.contract import EndCase, Judgement, Receipt
 from activities.steps.amounts import Amounts
-from activities.steps.desk import Desk, Work
+from activities.steps.desk import SETTLED, Desk, Work
 from activities.steps.opening import STEP as JUDGED
 from activities.steps.parcel import SCAN, Scan
-from activities.steps.settling import SETTLED
 from backhaul.errors import Rejected
 from backhaul.ledger import Account, I, JournalEntry, P, Side
 from backhaul.money import Money

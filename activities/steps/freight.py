@@ -108,7 +108,7 @@ async def _rebind(work: Work, case_key: str, waybill: str) -> int:
     for row in await _freight_claims(work, case_key):
         if row.waybill != waybill and row.state == "planned":
             await claims.deny(work.session, row.claim_ref, "rebound", work.at)
-            freed += row.reserved_minor
+            freed += claims.reserve_of(row)
     return freed
 
 

@@ -74,7 +74,13 @@ def in_force(rows: Iterable[ClaimRow]) -> tuple[ClaimRow, ...]:
 
 
 async def plan_indemnity(
-    desk: Desk, work: Work, facts: CaseFacts, cover: CoverFacts, amount: Money, before: Sequence[ClaimRow]
+    desk: Desk,
+    work: Work,
+    facts: CaseFacts,
+    cover: CoverFacts,
+    amount: Money,
+    before: Sequence[ClaimRow],
+    appeal_of: str | None = None,
 ) -> IndemnityPlan:
     """Take the amount of the cover and name the claim, its keys and its payee.
 
@@ -82,11 +88,23 @@ async def plan_indemnity(
     case = id_of(work.case)
     ref = claim_ref(case, LOSS, len(before) + 1)
     payee = work.case.merchant_id
-    paid_before = sum(row.reserved_minor for row in in_force(before) if row.payee == payee)
+    paid_before = sum(claims.stands(row) for row in in_force(before) if row.payee == payee)
     book = desk.book_of_cover(facts, CoverKind.RDV, work.book)
     authority_verdict = payout_authority(facts, amount, Money(minor=paid_before, currency=amount.currency), book)
     work.verdicts.append(authority_verdict)
-    await claims.plan(work.session, ref, LOSS, cover.coverage_id, work.key, amount, payee, at=work.at)
+    second_person = authority_verdict.outcome == "second_person"
+    await claims.plan(
+        work.session,
+        ref,
+        LOSS,
+        cover.coverage_id,
+        work.key,
+        amount,
+        payee,
+        appeal_of=appeal_of,
+        second_person=second_person,
+        at=work.at,
+    )
     return IndemnityPlan(
         claim_ref=ref,
         coverage_id=cover.coverage_id,
@@ -94,5 +112,5 @@ async def plan_indemnity(
         payee=payee,
         advance_key=payment_key(case, f"advance.{ref}"),
         funding_key=payment_key(case, f"funding.{ref}"),
-        approval_needed=authority_verdict.outcome == "second_person",
+        approval_needed=second_person,
     )

@@ -10,7 +10,7 @@ from backhaul.money import Money
 from store import refunds
 
 
-async def refund_parts(work: Work, refund: Money, freight: Money) -> tuple[RefundPart, ...]:
+async def refund_parts(work: Work, refund: Money, freight: Money, purpose: str = "refund") -> tuple[RefundPart, ...]:
     """Spread a refund, and freight that is owed with it, over the payments; count it on them; name each part's key.
 
     A payment takes back no more than it brought: freight beyond that is kept for the consumer as unclaimed (J62).
@@ -27,7 +27,7 @@ async def refund_parts(work: Work, refund: Money, freight: Money) -> tuple[Refun
     case = id_of(work.case)
     return tuple(
         RefundPart(
-            payment_key=payment_key(case, f"refund.{payment_id}"),
+            payment_key=payment_key(case, f"{purpose}.{payment_id}"),
             payment_id=payment_id,
             amount=part,
             payee=work.case.consumer_ref,

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from activities.contract import Remedy, SettleCase
-from activities.steps.amounts import Amounts, amounts_of, post_amounts, recovery_of
-from activities.steps.desk import Desk, Work
+from activities.contract import IndemnityPlan, Remedy, SettleCase
+from activities.steps.amounts import (
+    Amounts,
+    Standing,
+    amounts_of,
+    own_place,
+    pieces,
+    post_amounts,
+    recoveries_of,
+    standing,
+)
+from activities.steps.desk import SETTLED, Desk, Work
 from activities.steps.finding import AT_DOOR
 from activities.steps.loss import Liability, Loss, loss_claims, loss_of, plan_indemnity, read_ruling
+from activities.steps.overturn import overturn
 from activities.steps.parcel import SCAN, Scan, scan_facts
 from activities.steps.parts import refund_parts
 from backhaul.case import Stage
@@ -14,10 +24,10 @@ from backhaul.errors import Rejected
 from backhaul.facts import CaseFacts, Frozen, Inspection, Liable, Party
 from backhaul.money import Money
 from backhaul.policy.liability import has_finding, liability
-from store import cases
+from store import cases, claims
 
 STEP = "settle_case"
-SETTLED = "settled"
+REMEDY = "remedy"
 LATE, NO_COVER, RULED = "late_objection", "no_cover", "ruled"
 
 
@@ -30,15 +40,14 @@ class Judged(Frozen):
 
 
 async def settle(desk: Desk, argument: SettleCase) -> Remedy:
-    """Settle once per event and ruling; once amounts are fixed, nothing fixes others."""
-    step = f"{STEP}:{argument.event}"
-    if argument.ruling_id is not None:
-        step += f":{argument.ruling_id}"
+    """Settle once per event and ruling; once amounts are fixed, nothing fixes others.
+
+    A case that is carried on after a crash of its history may ask with another event: it hears what was fixed."""
+    step = ":".join(part for part in (STEP, argument.event, argument.ruling_id, argument.claimed) if part is not None)
 
     async def work(now: Work) -> Remedy:
-        if await cases.recorded(now.session, now.key, SETTLED, Amounts) is not None:
-            raise Rejected("already_decided", f"{now.key} is settled")
-        return await _settle(desk, now, argument, step)
+        fixed = await cases.recorded(now.session, now.key, REMEDY, Remedy)
+        return fixed or await _settle(desk, now, argument, step)
 
     return await desk.once(argument.case, step, argument, Remedy, work, argument.at)
 
@@ -51,58 +60,78 @@ async def _settle(desk: Desk, work: Work, argument: SettleCase, step: str) -> Re
     if argument.receipt is not None:
         await cases.save_inspection(work.session, work.key, "receipt", argument.receipt)
     judged = await _judge(work, argument, facts)
+    facts = await own_place(work, facts, scan)
     earlier = await loss_claims(work)
-    held = sum(row.reserved_minor for row in earlier if row.state != "denied")
-    loss = loss_of(desk, work, facts, judged.found, Money(minor=held, currency=work.book.currency))
-    if judged.objection and loss.total and not loss.payable:
+    held = Money(minor=sum(claims.stands(row) for row in earlier), currency=work.book.currency)
+    loss = loss_of(desk, work, facts, judged.found, held)
+    if judged.objection and loss.total and not loss.payable and argument.claimed is None:
         judged = Judged(found=_open(judged.found), reasons=(NO_COVER, *loss.verdict.reasons))
     if judged.found.lost or judged.found.findings:
         work.verdicts.append(loss.verdict)
     await cases.store_facts(work.session, work.key, step, facts)
     if judged.found.liable is Liable.UNDETERMINED:
         await _show(work, Stage.DISPUTE, Party.OPERATOR)
-        return Remedy(
-            liable=Liable.UNDETERMINED,
-            loss=loss.total,
-            withheld=Money.zero(loss.total.currency),
-            reasons=judged.reasons,
-            verdicts=tuple(work.verdicts),
-        )
-    amounts = await amounts_of(work, facts, scan, judged.found, loss, earlier)
-    return await _carry_out(desk, work, argument, facts, scan, judged, loss, amounts)
+        return _open_remedy(work, judged, loss)
+    stands = standing(earlier, work.book.currency)
+    amounts = await amounts_of(work, facts, scan, judged.found, loss, stands)
+    if not amounts.to_claim or loss.cover is None:
+        return await _carry_out(work, argument, scan, judged, loss, amounts, stands)
+    plan = await plan_indemnity(desk, work, facts, loss.cover, amounts.to_claim, earlier)
+    if judged.found.liable is Liable.CONSUMER:
+        # What is withheld, or owed, follows from what the insurer decides: nothing is posted before.
+        await _show(work, Stage.CLOSING, Party.INSURER)
+        return _open_remedy(work, judged, loss).model_copy(update={"indemnity": plan, "claim_first": True})
+    amounts = amounts.model_copy(update={"claim_ref": plan.claim_ref, "coverage_id": plan.coverage_id})
+    return await _carry_out(work, argument, scan, judged, loss, amounts, stands, plan)
+
+
+def _open_remedy(work: Work, judged: Judged, loss: Loss) -> Remedy:
+    """Nothing is fixed yet: a human rules first, or the insurer decides."""
+    return Remedy(
+        liable=judged.found.liable,
+        loss=loss.total,
+        withheld=Money.zero(loss.total.currency),
+        reasons=judged.reasons,
+        verdicts=tuple(work.verdicts),
+    )
 
 
 async def _carry_out(
-    desk: Desk,
     work: Work,
     argument: SettleCase,
-    facts: CaseFacts,
     scan: Scan,
     judged: Judged,
     loss: Loss,
     amounts: Amounts,
+    stands: Standing,
+    plan: IndemnityPlan | None = None,
 ) -> Remedy:
     """Post what is fixed, plan what leaves."""
-    plan = None
-    if amounts.to_claim and loss.cover is not None:
-        plan = await plan_indemnity(desk, work, facts, loss.cover, amounts.to_claim, await loss_claims(work))
-        amounts = amounts.model_copy(update={"claim_ref": plan.claim_ref, "coverage_id": plan.coverage_id})
+    back = await overturn(work, stands.live, amounts.overturned)
+    live = tuple(row for row in await loss_claims(work) if claims.stands(row))
+    if back:
+        amounts = amounts.model_copy(update={"pieces": pieces(amounts.result, live)})
     await post_amounts(work, scan, amounts)
     parts = await refund_parts(work, amounts.result.refund_now, scan.reimburse)
-    recovery = await recovery_of(work, scan, amounts)
+    recoveries = await recoveries_of(work, scan, amounts, live, back)
     await cases.record(work.session, work.key, SETTLED, argument, amounts, work.at)
     await cases.add_money(work.session, work.key, withheld=amounts.result.withhold.minor)
     await _show(work, *((Stage.REFUNDING, Party.PSP) if parts else (Stage.CLOSING, Party.PLATFORM)))
-    return Remedy(
+    remedy = Remedy(
         liable=judged.found.liable,
         loss=loss.total,
         refunds=parts,
         withheld=amounts.result.withhold,
         indemnity=plan,
-        recovery=recovery,
+        recovery=recoveries[0] if recoveries else None,
+        more_recoveries=recoveries[1:],
+        closed_claims=tuple(one.claim_ref for one in back if one.closed),
+        unpaid_claims=tuple(one.claim_ref for one in back if one.unpaid),
         reasons=(*judged.reasons, *amounts.notes),
         verdicts=tuple(work.verdicts),
     )
+    await cases.record(work.session, work.key, REMEDY, argument, remedy, work.at)
+    return remedy
 
 
 async def _show(work: Work, stage: Stage, waiting_on: Party) -> None:

@@ -50,7 +50,7 @@ def advance_paid(case: CaseRef, amount: Money, *, claim_ref: str, key: str, batc
     return entry("J34", case, key, lines, payment_key=key, claim_ref=claim_ref, batch=batch)
 
 
-def indemnity_overturned(case: CaseRef, amount: Money, *, claim_ref: str) -> Entry:
+def indemnity_overturned(case: CaseRef, amount: Money, *, claim_ref: str, part: str = "1") -> Entry:
     """J75: before the insurer funded it."""
     lines = [
         debit(P.MERCHANT_PAYABLE, amount, case.merchant_id),
@@ -58,10 +58,10 @@ def indemnity_overturned(case: CaseRef, amount: Money, *, claim_ref: str) -> Ent
         debit(I.CLAIMS_PAYABLE, amount, claim_ref),
         credit(I.INCURRED_LOSS, amount),
     ]
-    return entry("J75", case, claim_ref, lines, claim_ref=claim_ref)
+    return entry("J75", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
 
 
-def funded_indemnity_overturned(case: CaseRef, amount: Money, *, claim_ref: str) -> Entry:
+def funded_indemnity_overturned(case: CaseRef, amount: Money, *, claim_ref: str, part: str = "1") -> Entry:
     """J75b: after the insurer funded it."""
     lines = [
         debit(P.MERCHANT_PAYABLE, amount, case.merchant_id),
@@ -69,4 +69,4 @@ def funded_indemnity_overturned(case: CaseRef, amount: Money, *, claim_ref: str)
         debit(I.SUBROGATION, amount, claim_ref),
         credit(I.INCURRED_LOSS, amount),
     ]
-    return entry("J75b", case, claim_ref, lines, claim_ref=claim_ref)
+    return entry("J75b", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)

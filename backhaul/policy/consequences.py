@@ -20,7 +20,7 @@ class RemedyExclusion(ValueError):
 
 
 class Consequences(Frozen):
-    """Who gets and who owes what now. Ordinary: merchant_charge = refund_now + withhold + freight_withheld.
+    """Who gets and who owes what now. Ordinary: merchant_charge = before + refund_now + withhold + freight_withheld.
     After lightning: refund = merchant_charge + uncharged + pending. Both are checked."""
 
     liable: Liable
@@ -36,6 +36,7 @@ class Consequences(Frozen):
     freight_withheld: Money = Field(description="J56")
     pending: Money = Field(description="waits for a ruling: not charged and, before lightning, not refunded yet")
     recover_from: Literal["carrier", "consumer"] | None = Field(description="whom a recovery is opened against")
+    before: Money | None = Field(default=None, description="of the charge, posted and refunded before: undisputed")
 
     @property
     def relieved(self) -> Money:
@@ -53,10 +54,13 @@ def consequences(
     freight_due_from_consumer: Money,
     book: PolicyBook,
     losses: Sequence[LineLoss] = (),
+    before: Money | None = None,
 ) -> Consequences:
     """Fix every amount of a case whose liability is known. `indemnity` is what RDV pays for the loss, 0 without.
 
     With the `losses` by line, a line's loss relieves the merchant of that line's refund at most, never of another's.
+    `before` was charged and refunded already (the undisputed part of a denied finding): it stands, and what is to be
+    withheld beyond the rest becomes a receivable. `freight_due_from_consumer` is what is still due then.
 
     Raises RemedyExclusion when the indemnity is above the loss, ValueError for negative amounts."""
     zero = Money.zero(refund.currency)
@@ -67,19 +71,20 @@ def consequences(
     if liable is Liable.NOBODY:
         loss = zero
     relief = Money.sum((one.relief for one in losses), refund.currency) if losses else loss
-    relief = relief.at_most(loss).at_most(refund)
+    stands = zero if before is None else before
+    relief = relief.at_most(loss).at_most(max(zero, refund - stands))
     relieved, pending = _not_charged(refund, relief, indemnity, liable, already_refunded)
     charge = refund - relieved - pending
     withhold = receivable = not_demanded = zero
     if liable is Liable.CONSUMER:
-        withhold = zero if already_refunded else indemnity.at_most(charge)
+        withhold = zero if already_refunded else indemnity.at_most(max(zero, charge - stands))
         receivable = indemnity - withhold
         if receivable < book.recovery.waiver_below:
             not_demanded, receivable = receivable, zero
     uncharged = relieved if already_refunded else zero
     if uncharged < book.recovery.waiver_below:
         not_demanded = not_demanded + uncharged
-    rest = zero if already_refunded else charge - withhold
+    rest = zero if already_refunded else charge - stands - withhold
     freight = freight_due_from_consumer.at_most(rest)
     result = Consequences(
         liable=liable,
@@ -95,6 +100,7 @@ def consequences(
         freight_withheld=freight,
         pending=pending,
         recover_from=_recover_from(liable, indemnity, receivable, uncharged, not_demanded),
+        before=before,
     )
     check_remedies(result, already_refunded)
     return result
@@ -125,6 +131,7 @@ def check_remedies(result: Consequences, already_refunded: bool) -> None:
         fits = result.refund_now.minor == 0 and result.uncharged == result.relieved
     else:
         paid = result.refund_now + result.withhold + result.freight_withheld
+        paid = paid if result.before is None else paid + result.before
         fits = paid == result.merchant_charge and result.uncharged.minor == 0
     if not fits or result.relieved.minor < 0:
         raise RemedyExclusion(f"the amounts do not add up: {result!r}")

@@ -48,6 +48,14 @@ class Code(StrEnum):
     NOTHING_LEFT_TO_PAY = "nothing_left_to_pay"
     WITHIN_AUTHORITY = "within_authority"
     SECOND_PERSON_NEEDED = "second_person_needed"
+    CLAIM_APPROVED = "claim_approved"
+    CLAIM_APPROVED_IN_PART = "claim_approved_in_part"
+    CLAIM_NOT_COVERED = "claim_not_covered"
+    CLAIM_EVIDENCE_MISSING = "claim_evidence_missing"
+    CLAIM_LATE_NOTICE = "claim_late_notice"
+    CLAIM_FRAUD_SUSPECTED = "claim_fraud_suspected"
+    CLAIM_LIMIT_EXHAUSTED = "claim_limit_exhausted"
+    CLAIM_OTHER = "claim_other"
     # 4.4 lightning
     LIGHTNING_OPEN = "lightning_open"
     TIER_TOO_LOW = "tier_too_low"
@@ -172,6 +180,16 @@ TEXTS: dict[Code, Text] = {
     Code.FOUND_LATE: _t(
         "Reported late, when the goods had lain with the merchant.", "超过验货时限才报告，商品已在商家处存放。"
     ),
+    Code.CLAIM_APPROVED: _t("The insurer approved the claim.", "保险公司已核赔。"),
+    Code.CLAIM_APPROVED_IN_PART: _t(
+        "The insurer approved another amount than claimed.", "保险公司核赔金额与报案金额不同。"
+    ),
+    Code.CLAIM_NOT_COVERED: _t("Denied by the insurer: not covered.", "保险公司拒赔：不在保障范围内。"),
+    Code.CLAIM_EVIDENCE_MISSING: _t("Denied by the insurer: evidence is missing.", "保险公司拒赔：缺少凭证。"),
+    Code.CLAIM_LATE_NOTICE: _t("Denied by the insurer: notified too late.", "保险公司拒赔：报案超时。"),
+    Code.CLAIM_FRAUD_SUSPECTED: _t("Denied by the insurer: fraud is suspected.", "保险公司拒赔：涉嫌欺诈。"),
+    Code.CLAIM_LIMIT_EXHAUSTED: _t("Denied by the insurer: the limit is exhausted.", "保险公司拒赔：保额已用尽。"),
+    Code.CLAIM_OTHER: _t("Denied by the insurer for a reason of its own.", "保险公司拒赔：其他原因。"),
     Code.OFFER_MADE: _t("A partial refund is offered for keeping the goods.", "可提供部分退款以保留商品。"),
     Code.OFFER_NOT_WANTED: _t("The merchant makes no such offers.", "商家未开通挽单。"),
     Code.OFFER_REASON: _t("No offer is made for this reason.", "该退货原因不适用挽单。"),

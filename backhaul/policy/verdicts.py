@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from backhaul.facts import CaseFacts, Text, Verdict, digest
+from backhaul.facts import BookRef, CaseFacts, Text, Verdict, digest
 from backhaul.money import Money
 from backhaul.policy.book import PolicyBook
 from backhaul.policy.texts import TEXTS, Code
@@ -44,6 +44,22 @@ def verdict(
         text=Text(en=" ".join(text.en for text in texts), zh="".join(text.zh for text in texts)),
         book=book.ref,
         facts_hash=digest(facts),
+    )
+
+
+def outside(
+    decision: str, outcome: str, reason: Code, rule: str, book: BookRef, **numbers: int | str | bool | None
+) -> Verdict:
+    """What somebody outside decided, kept beside our own decisions. Its facts are the numbers themselves."""
+    return Verdict(
+        decision=decision,
+        outcome=outcome,
+        reasons=(reason.value,),
+        rules=(rule,),
+        numbers=numbers,
+        text=TEXTS[reason],
+        book=book,
+        facts_hash=digest(numbers),
     )
 
 

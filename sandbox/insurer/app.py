@@ -8,13 +8,14 @@ from typing import Any
 from starlette.applications import Starlette
 
 from sandbox.common.book import Row
+from sandbox.common.clock import now_us
 from sandbox.common.control_plane import add_control_plane, keep_script, script_within
 from sandbox.common.due import Work
 from sandbox.common.errors import Refusal
 from sandbox.common.party import Party
 from sandbox.common.settings import PartySettings
 from sandbox.common.wire import Body, Call, Made, Nothing
-from sandbox.insurer.wire import Approval, Coverage, NewClaim, NewPayment, NewRemittance, Script
+from sandbox.insurer.wire import Approval, Coverage, NewClaim, NewPayment, NewRemittance, NewReturn, Script
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS coverages (
@@ -25,13 +26,15 @@ CREATE TABLE IF NOT EXISTS claims (
   claim_ref TEXT PRIMARY KEY, claim_no TEXT NOT NULL UNIQUE, coverage_id TEXT NOT NULL, kind TEXT NOT NULL,
   amount INTEGER NOT NULL, currency TEXT NOT NULL, state TEXT NOT NULL, asked INTEGER NOT NULL DEFAULT 0,
   approved_amount INTEGER NOT NULL DEFAULT 0, paid_amount INTEGER NOT NULL DEFAULT 0,
-  recovered_amount INTEGER NOT NULL DEFAULT 0, code TEXT, payment_ref TEXT);
+  recovered_amount INTEGER NOT NULL DEFAULT 0, reserved_amount INTEGER NOT NULL DEFAULT 0,
+  complex INTEGER NOT NULL DEFAULT 0, code TEXT, payment_ref TEXT);
 CREATE INDEX IF NOT EXISTS claims_of ON claims (coverage_id);
 """
 
 _COVER_OF = {"freight": "RFI", "loss": "RDV"}
 # What a claim takes from its coverage: its reserve while it is undecided, then what was approved, then what was paid.
-_TAKEN = """SELECT sum(CASE WHEN state = 'reserved' THEN amount WHEN state = 'pending' THEN max(amount, asked)
+_TAKEN = """SELECT sum(CASE WHEN state = 'reserved' THEN reserved_amount
+            WHEN state = 'pending' THEN max(reserved_amount, asked)
             WHEN state IN ('approved', 'paid') THEN max(approved_amount, paid_amount) ELSE paid_amount END)
             FROM claims WHERE coverage_id = ? AND claim_ref <> ?"""
 
@@ -46,6 +49,7 @@ class Insurer(Party):
         # The calls on a claim come first: a claim's reference may contain slashes.
         self.operation("/v1/claims/{claim_ref:path}/approve", "approval", Approval, self._approve)
         self.operation("/v1/claims/{claim_ref:path}/pay", "payment", NewPayment, self._pay)
+        self.operation("/v1/claims/{claim_ref:path}/return", "return", NewReturn, self._give_back)
         self.operation("/v1/claims/{claim_ref:path}/close", "close", Nothing, self._close)
         self.read("/v1/claims/{claim_ref:path}", self._read_claim)
         self.operation("/v1/remittances", "recovery", NewRemittance, self._remit)
@@ -55,10 +59,13 @@ class Insurer(Party):
 
     def work(self) -> dict[str, Work]:
         """Some decisions come later."""
-        return {"decide": self._decide_later}
+        return {"decide": self._decide_later, "pay": self._pay_later}
 
     def live(self, kind: str, ref: str, body: Body) -> Body:
-        """A claim and its decision as they are now; payments and recoveries do not change."""
+        """A claim, its decision and its late payments as they are now; what else was done does not change."""
+        if kind == "payment":
+            known = self.book.one("SELECT 1 FROM statement WHERE ref = ?", body["payment_ref"])
+            return {} if known is None else {"state": "paid"}
         if kind not in ("claim", "approval"):
             return {}
         claim = _view(self._get(ref))
@@ -84,10 +91,10 @@ class Insurer(Party):
             raise Refusal(409, "claim_exists", "this claim was made already", field="claim_ref")
         self._refuse_beyond(wanted.amount, self._remaining(coverage))
         claim_no = self.book.new_id("CL", wanted.claim_ref, digits=True)
-        sql = """INSERT INTO claims (claim_ref, claim_no, coverage_id, kind, amount, currency, state)
-                 VALUES (?, ?, ?, ?, ?, ?, 'reserved')"""
+        sql = """INSERT INTO claims (claim_ref, claim_no, coverage_id, kind, amount, reserved_amount, currency, state)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, 'reserved')"""
         where = (wanted.claim_ref, claim_no, wanted.coverage_id, wanted.kind)
-        self.book.run(sql, *where, wanted.amount, wanted.currency)
+        self.book.run(sql, *where, wanted.amount, wanted.amount, wanted.currency)
         body = _view(self._get(wanted.claim_ref))
         return Made(body, wanted.claim_ref, 201, wanted.amount, wanted.currency)
 
@@ -100,12 +107,15 @@ class Insurer(Party):
         assert coverage is not None
         self._refuse_beyond(amount, self._remaining(coverage, without=ref))
         script = script_within(self.book, ref, Script) or Script(match="*")
-        self.book.run("UPDATE claims SET state = 'pending', asked = ? WHERE claim_ref = ?", amount, ref)
+        sql = "UPDATE claims SET state = 'pending', asked = ?, complex = ?, reserved_amount = ? WHERE claim_ref = ?"
+        reserve = claim["reserved_amount"] if script.reserve is None else script.reserve
+        self.book.run(sql, amount, int(script.complex), reserve, ref)
+        approved = amount if script.approved is None else script.approved
         if script.after_ms is not None:
-            payload = {"outcome": script.outcome, "code": script.code}
+            payload = {"outcome": script.outcome, "code": script.code, "approved": approved}
             self.book.plan("decide", ref, payload, at_us=call.now_us + script.after_ms * 1000)
         elif script.decision != "pending":
-            self._decide(ref, script.decision, script.code)
+            self._decide(ref, script.decision, script.code, approved)
         return Made(_view(self._get(ref)), ref, 200, amount, claim["currency"])
 
     def _pay(self, call: Call[NewPayment]) -> Made:
@@ -120,15 +130,48 @@ class Insurer(Party):
             message = f"{left} of the approved amount can still be paid"
             raise Refusal(422, "exceeds_approved", message, field="amount", remaining=left)
         payment_ref = self.book.new_id("pay_", call.key)
-        state = "paid" if wanted.amount == left else "approved"
-        sql = "UPDATE claims SET paid_amount = paid_amount + ?, payment_ref = ?, state = ? WHERE claim_ref = ?"
-        self.book.run(sql, wanted.amount, payment_ref, state, ref)
-        self.book.post(
-            key=call.key, kind="payment", ref=payment_ref, amount=wanted.amount, currency=wanted.currency,
-            payee=wanted.payee, at_us=call.now_us,
-        )  # fmt: skip
+        script = script_within(self.book, ref, Script) or Script(match="*")
         body = {"claim_ref": ref, "state": "paid", "payment_ref": payment_ref} | wanted.model_dump()
+        if script.payment == "refuse":
+            body |= {"state": "refused", "code": "payment_refused"}
+        elif script.payment == "late":
+            body["state"] = "accepted"
+            if script.pay_after_ms is not None:
+                payload = body | {"key": call.key}
+                self.book.plan("pay", payment_ref, payload, at_us=call.now_us + script.pay_after_ms * 1000)
+        else:
+            self._paid(call.key, body, call.now_us)
         return Made(body, ref, 200, wanted.amount, wanted.currency, wanted.payee)
+
+    def _pay_later(self, payment_ref: str, payload: dict[str, Any]) -> None:
+        self._paid(payload["key"], payload, now_us())
+
+    def _paid(self, key: str, body: Body, at_us: int) -> None:
+        claim, amount = self._get(body["claim_ref"]), body["amount"]
+        state = "paid" if claim["paid_amount"] + amount >= claim["approved_amount"] else "approved"
+        sql = "UPDATE claims SET paid_amount = paid_amount + ?, payment_ref = ?, state = ? WHERE claim_ref = ?"
+        self.book.run(sql, amount, body["payment_ref"], state, claim["claim_ref"])
+        self.book.post(
+            key=key, kind="payment", ref=body["payment_ref"], amount=amount, currency=body["currency"],
+            payee=body["payee"], at_us=at_us,
+        )  # fmt: skip
+
+    def _give_back(self, call: Call[NewReturn]) -> Made:
+        claim, wanted = self._get(call.path["claim_ref"]), call.body
+        if claim["currency"] != wanted.currency:
+            raise Refusal(422, "currency_mismatch", f"the claim is in {claim['currency']}", field="currency")
+        left = claim["recovered_amount"]
+        if wanted.amount > left:
+            raise Refusal(422, "exceeds_recovered", f"{left} was recovered", field="amount", remaining=left)
+        sql = "UPDATE claims SET recovered_amount = recovered_amount - ? WHERE claim_ref = ?"
+        self.book.run(sql, wanted.amount, claim["claim_ref"])
+        return_ref = self.book.new_id("ret_", call.key)
+        self.book.post(
+            key=call.key, kind="return", ref=return_ref, amount=wanted.amount, currency=wanted.currency,
+            payee="platform", at_us=call.now_us,
+        )  # fmt: skip
+        body = {"state": "paid", "payment_ref": return_ref} | wanted.model_dump()
+        return Made(body, claim["claim_ref"], 200, wanted.amount, wanted.currency, "platform")
 
     def _close(self, call: Call[Nothing]) -> Made:
         ref = self._get(call.path["claim_ref"])["claim_ref"]
@@ -179,13 +222,13 @@ class Insurer(Party):
         return {"match": call.body.match}
 
     def _decide_later(self, claim_ref: str, payload: dict[str, Any]) -> None:
-        self._decide(claim_ref, payload["outcome"], payload["code"])
+        self._decide(claim_ref, payload["outcome"], payload["code"], payload["approved"])
 
-    def _decide(self, claim_ref: str, outcome: str, code: str | None) -> None:
+    def _decide(self, claim_ref: str, outcome: str, code: str | None, approved: int) -> None:
         state = "approved" if outcome == "approve" else "denied"
-        sql = """UPDATE claims SET state = ?, code = ?, approved_amount = CASE WHEN ? = 'approved' THEN asked ELSE 0 END
+        sql = """UPDATE claims SET state = ?, code = ?, approved_amount = CASE WHEN ? = 'approved' THEN ? ELSE 0 END
                  WHERE claim_ref = ? AND state = 'pending'"""
-        self.book.run(sql, state, code if state == "denied" else None, state, claim_ref)
+        self.book.run(sql, state, code if state == "denied" else None, state, approved, claim_ref)
 
     def _get(self, claim_ref: str) -> Row:
         row = self.book.one("SELECT * FROM claims WHERE claim_ref = ?", claim_ref)
@@ -205,9 +248,9 @@ class Insurer(Party):
 def _view(claim: Row) -> Body:
     names = (
         "claim_ref", "claim_no", "coverage_id", "kind", "state", "amount", "currency", "approved_amount",
-        "paid_amount", "recovered_amount", "code", "payment_ref",
+        "paid_amount", "recovered_amount", "reserved_amount", "code", "payment_ref",
     )  # fmt: skip
-    return {name: claim[name] for name in names}
+    return {name: claim[name] for name in names} | {"complex": bool(claim["complex"])}
 
 
 def create_app(settings: PartySettings) -> Starlette:

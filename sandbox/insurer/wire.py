@@ -47,6 +47,13 @@ class NewPayment(Strict):
     payee: Annotated[str, Field(pattern=r"^(courier:.+|consumer:.+|platform)$", max_length=300)]
 
 
+class NewReturn(Strict):
+    """Recovered money that the insurer gives back: what it was recovered for was overturned."""
+
+    amount: Amount
+    currency: Currency
+
+
 class NewRemittance(Strict):
     """Recovered money that comes back to the insurer."""
 
@@ -59,7 +66,9 @@ class Script(Strict):
     """How claims whose reference contains `match` are decided.
 
     `approve` and `deny` answer at once, or after `after_ms` when it is given (pending until then). `pending` turns to
-    `then` after `after_ms`, or stays pending without `after_ms`. `code` gives the reason of a denial.
+    `then` after `after_ms`, or stays pending without `after_ms`. `code` gives the reason of a denial. `approved` is
+    less (or more) than was asked for; `reserve` is another reserve while it is pending; `complex` says that it takes
+    long. Payments of the claim: `pay` at once, `late` after `pay_after_ms` (never without), `refuse`.
     """
 
     match: Text
@@ -67,6 +76,11 @@ class Script(Strict):
     then: Literal["approve", "deny"] = "approve"
     code: Text | None = None
     after_ms: Millis | None = None
+    approved: Amount | None = None
+    reserve: Amount | None = None
+    complex: bool = False
+    payment: Literal["pay", "late", "refuse"] = "pay"
+    pay_after_ms: Millis | None = None
 
     @model_validator(mode="after")
     def _a_denial_has_a_code(self) -> Script:

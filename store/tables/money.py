@@ -87,8 +87,13 @@ class ClaimRow(Table, table=True):
     reserved_minor: int = column.minor()
     approved_minor: int = column.minor(0)
     paid_minor: int = column.minor(0)
+    reserve_change_minor: int = column.minor(0)
+    overturned_minor: int = column.minor(0)
     currency: str = column.currency()
     state: str
+    funding_key: str | None = None
+    appeal_of: str | None = None
+    second_person: bool = False
     claim_no: str | None = None
     code: str | None = None
     at: datetime = column.moment()

@@ -10,9 +10,11 @@ import pytest
 
 from activities.contract import ClaimFreight, ClaimIndemnity, FundIndemnity, RemitRecovery
 from backhaul.facts import Method
+from backhaul.ids import next_key
 from backhaul.ledger import I, P
 from backhaul.money import Money
-from store import claims, ledger
+from store import cases, claims, ledger
+from store.tables import CoverageRow
 from tests.activities.effects_kit import (
     DATABASES,
     PATIENCE,
@@ -106,19 +108,80 @@ async def test_a_denied_claim_gives_its_reserve_back(k: Kit, later: int | None) 
     asked = await _loss(k, f"denied.{later}")
     script = {"decision": "deny", "code": "excluded"} | ({} if later is None else {"after_ms": later})
     await k.world.script("insurer", asked.plan.claim_ref, **script)
-    failed = await k.fails(k.insurers.claim_indemnity, asked)
+    said = await k.run(k.insurers.claim_indemnity, asked)
     if later is not None:
-        assert code_of(failed) == ("Unknown", "pending")
+        assert said.state == "pending"
         async with asyncio.timeout(10):
-            while code_of(failed := await k.fails(k.insurers.claim_indemnity, asked))[0] == "Unknown":
+            while (said := await k.run(k.insurers.claim_indemnity, asked)).state == "pending":
                 await asyncio.sleep(0.02)
-    assert code_of(failed) == ("Rejected", "claim_denied")
-    assert code_of(await k.fails(k.insurers.claim_indemnity, asked)) == ("Rejected", "claim_denied")
+    assert (said.state, said.denial, said.appealable, said.amount) == ("denied", "not_covered", False, Money(minor=0))
+    assert [one.outcome for one in said.verdicts] == ["denied"]
+    assert await k.run(k.insurers.claim_indemnity, asked) == said
     assert await k.numbers(asked.case) == ["J30", "J33"]
     async with k.store.read() as session:
-        assert (await claims.need(session, asked.plan.claim_ref)).state == "denied"
+        claim = await claims.need(session, asked.plan.claim_ref)
         reserve = await ledger.balance(session, I.CASE_RESERVE, "CNY", claim_ref=asked.plan.claim_ref)
+        told = await cases.explanation(session, key_of(asked.case))
+    assert (claim.state, claim.code) == ("denied", "not_covered")
     assert reserve == Money(minor=0)
+    assert [one.reasons for one in told.decisions] == [("claim_not_covered",)]
+
+
+WORDS = ["excluded", "no_evidence", "late", "fraud", "limit", "a word of theirs"]
+REASONS = ["not_covered", "evidence_missing", "late_notice", "fraud_suspected", "limit_exhausted", "other"]
+
+
+@pytest.mark.parametrize(("word", "reason"), list(zip(WORDS, REASONS, strict=True)))
+async def test_every_word_of_the_insurer_is_one_of_our_reasons(k: Kit, word: str, reason: str) -> None:
+    asked = await _loss(k, f"why.{reason}")
+    await k.world.script("insurer", asked.plan.claim_ref, decision="deny", code=word)
+    await k.world.faults("insurer", {"match": "POST /v1/claims/*/approve", "kind": "error_after", "times": 1})
+    assert code_of(await k.fails(k.insurers.claim_indemnity, asked)) == ("Unknown", "provider_unknown")
+    said = await k.run(k.insurers.claim_indemnity, asked)  # looked up: the reason is not lost with the answer
+    assert (said.denial, said.appealable) == (reason, reason == "evidence_missing")
+
+
+async def test_the_reserve_follows_the_insurer_s_up_and_down(k: Kit) -> None:
+    """J33: 360.00 reserved, 500.00 while the insurer looks at it, 300.00 approved."""
+    asked = await _loss(k, "reserve")
+    ref = asked.plan.claim_ref
+    script = {"decision": "pending", "after_ms": 150, "reserve": 50_000, "approved": 30_000, "complex": True}
+    await k.world.script("insurer", ref, **script)
+    said = await k.run(k.insurers.claim_indemnity, asked)
+    assert (said.state, said.complex) == ("pending", True)
+    async with asyncio.timeout(10):
+        while (said := await k.run(k.insurers.claim_indemnity, asked)).state == "pending":
+            await asyncio.sleep(0.02)
+    assert (said.state, said.amount) == ("approved", Money(minor=30_000))
+    changes = [(one.template, one.lines[0].amount.minor) for one in await k.entries(asked.case)]
+    assert changes == [("J30", 36_000), ("J33", 14_000), ("J33", 20_000), ("J31", 30_000)]
+    funding = FundIndemnity(case=asked.case, plan=asked.plan, patience=PATIENCE)
+    assert (await k.run(k.insurers.fund_indemnity, funding)).amount == Money(minor=30_000)
+    async with k.store.read() as session:
+        for account in (I.CASE_RESERVE, I.CLAIMS_PAYABLE, P.INSURER_RECEIVABLE):
+            assert await ledger.balance(session, account, "CNY", claim_ref=ref) == Money(minor=0)
+        cover = await session.get(CoverageRow, asked.plan.coverage_id)
+    assert cover is not None and cover.remaining_minor == 470_000
+
+
+@pytest.mark.parametrize("state", ["pending", "refused"])
+async def test_funding_that_is_late_or_refused_is_an_answer(k: Kit, state: str) -> None:
+    asked = await _loss(k, f"funding.{state}")
+    await k.run(k.insurers.claim_indemnity, asked)
+    payment = {"payment": "refuse"} if state == "refused" else {"payment": "late", "pay_after_ms": 50}
+    await k.world.script("insurer", asked.plan.claim_ref, **payment)
+    funding = FundIndemnity(case=asked.case, plan=asked.plan, patience=PATIENCE)
+    done = await k.run(k.insurers.fund_indemnity, funding)
+    assert (done.state, await k.numbers(asked.case)) == (state, ["J30", "J31"])
+    if state == "refused":  # proved: the next attempt is under the next key
+        await k.world.script("insurer", asked.plan.claim_ref)
+        plan = asked.plan.model_copy(update={"funding_key": next_key(asked.plan.funding_key)})
+        funding = funding.model_copy(update={"plan": plan})
+    async with asyncio.timeout(10):
+        while (done := await k.run(k.insurers.fund_indemnity, funding)).state == "pending":
+            await asyncio.sleep(0.02)
+    assert (done.state, await k.numbers(asked.case)) == ("paid", ["J30", "J31", "J32"])
+    assert len(await k.world.statement("insurer", funding.plan.funding_key)) == 1
 
 
 async def test_what_the_cover_has_not_left_is_not_claimed(k: Kit) -> None:

@@ -20,7 +20,8 @@ from backhaul.facts import Method
 from backhaul.ledger import CaseRef, I, P
 from backhaul.money import Money
 from gateways.ports import Standing
-from store import ledger, orders, settlement
+from store import claims, ledger, orders, settlement
+from store.tables import CoverageRow
 from tests.activities.effects_kit import DATABASES, PATIENCE, Kit, code_of, freight_of, key_of, kit_on, loss_of, part_of
 
 NOTHING = Money(minor=0)
@@ -188,7 +189,7 @@ async def test_a_denied_claim_is_terminal(k: Kit, what: str) -> None:
         asked = ClaimFreight(case=case, claim=freight, method=Method.PICKUP, patience=PATIENCE)
         await k.fails(k.insurers.claim_freight, asked)
     else:
-        await k.fails(k.insurers.claim_indemnity, ClaimIndemnity(case=case, plan=loss, patience=PATIENCE))
+        await k.run(k.insurers.claim_indemnity, ClaimIndemnity(case=case, plan=loss, patience=PATIENCE))
     for _ in range(2):
         proof = await k.run(k.payments.prove_terminal, ask(case, key))
         assert proof == Proof(key=key, state="failed")
@@ -200,7 +201,7 @@ async def test_a_claim_whose_decision_never_comes(k: Kit) -> None:
     case = await k.case("undecided")
     plan = loss_of(case)
     await k.world.script("insurer", plan.claim_ref, decision="pending")
-    await k.fails(k.insurers.claim_indemnity, ClaimIndemnity(case=case, plan=plan, patience=PATIENCE))
+    await k.run(k.insurers.claim_indemnity, ClaimIndemnity(case=case, plan=plan, patience=PATIENCE))
     refused = await k.fails(k.payments.prove_terminal, ask(case, plan.claim_ref))
     assert code_of(refused) == ("Rejected", "proof_refused")
     approval = await k.approve(case, plan.claim_ref, plan.amount, plan.payee)
@@ -208,6 +209,7 @@ async def test_a_claim_whose_decision_never_comes(k: Kit) -> None:
     assert proof.state == "approved"
     assert await k.numbers(case) == ["J30", "J33"]
     await _no_reserve_left(k, case, plan.claim_ref)
+    assert (await k.world.gateways.insurer.claim(plan.claim_ref)).provider_state == "closed"
 
 
 async def test_an_approved_claim_that_is_not_paid_takes_its_approval_back(k: Kit) -> None:
@@ -222,13 +224,19 @@ async def test_an_approved_claim_that_is_not_paid_takes_its_approval_back(k: Kit
         assert proof.state == "approved"
     assert await k.numbers(case) == ["J10", "J11", "J11", "J33"]
     await _no_reserve_left(k, case, claim.claim_ref)
+    assert (await k.world.gateways.insurer.claim(claim.claim_ref)).provider_state == "closed"
+    async with k.store.read() as session:
+        kept = await claims.need(session, claim.claim_ref)
+        cover = await session.get(CoverageRow, claim.coverage_id)
+    assert kept.state == "closed"
+    assert cover is not None and cover.remaining_minor == cover.sum_insured_minor
 
 
 async def test_a_claim_that_went_on_outside_is_carried_to_its_end(k: Kit) -> None:
     case = await k.case("went-on")
     plan = loss_of(case)
     await k.world.script("insurer", plan.claim_ref, decision="approve", after_ms=50)
-    await k.fails(k.insurers.claim_indemnity, ClaimIndemnity(case=case, plan=plan, patience=PATIENCE))
+    await k.run(k.insurers.claim_indemnity, ClaimIndemnity(case=case, plan=plan, patience=PATIENCE))
     insurer = k.world.gateways.insurer
     async with asyncio.timeout(10):
         while (await insurer.claim(plan.claim_ref)).standing is Standing.PENDING:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from backhaul.ids import CaseId, claim_ref
 from sandbox.common.book import Book
 from sandbox.demo import plant
 from sandbox.demo.__main__ import MARK, fresh, options
@@ -80,7 +81,14 @@ def coat_statement(refunded: int = 84_000, recovered: int = 36_000) -> list[Move
     prefix = "north-coats:coat-30"
     return [
         Movement("psp", "refund", f"{prefix}:refund.pay-coat-30-1:1", refunded, "CNY", "c-coat-30"),
-        Movement("insurer", "recovery", "north-coats.coat-30.loss.1:remit", recovered, "CNY", "insurer"),
+        Movement(
+            "insurer",
+            "recovery",
+            f"{claim_ref(CaseId('north-coats', 'coat-30'), 'loss')}:remit",
+            recovered,
+            "CNY",
+            "insurer",
+        ),
     ]
 
 

@@ -80,9 +80,10 @@ def test_a_claim_is_pending_unless_it_says_otherwise(state: str, standing: Stand
 
 
 def test_a_claim_s_payment_says_that_it_is_paid() -> None:
-    assert insurer.paid(insurer_wire.PaidWire(state="paid", payment_ref="pay_1")) == "pay_1"
-    with pytest.raises(ValueError):
-        insurer.paid(insurer_wire.PaidWire(state="queued", payment_ref="pay_1"))
+    words = {"paid": Standing.SUCCEEDED, "queued": Standing.PENDING, "refused": Standing.FAILED}
+    for word, standing in words.items():
+        done = insurer.paid(insurer_wire.PaidWire(state=word, payment_ref="pay_1"))
+        assert (done.ref, done.standing) == ("pay_1", standing)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from activities.contract import (
 )
 from activities.steps import CaseSteps
 from backhaul.facts import CoverKind, Finding, Inspection, InspectionResult, LineFinding, Method, Reason, digest
-from backhaul.ids import CaseId
+from backhaul.ids import CaseId, claim_ref
 from backhaul.ledger import (
     CaseRef,
     JournalEntry,
@@ -80,6 +80,11 @@ DAMAGE = Finding.DAMAGE
 
 def yuan(major: str) -> Money:
     return Money.of(major)
+
+
+def claim_of(rma_id: str, kind: str, n: int = 1) -> str:
+    """The number of a case's claim."""
+    return claim_ref(CaseId("m1", rma_id), kind, n)
 
 
 def a_line(line_id: str = "l1", paid: str = "1200.00", quantity: int = 1, **more: Any) -> OrderLine:
@@ -257,6 +262,7 @@ class World:
         event: str = "received_ok",
         receipt: Inspection | None = None,
         ruling: str | None = None,
+        claimed: str | None = None,
     ) -> Remedy:
         argument = SettleCase(
             case=case,
@@ -265,6 +271,7 @@ class World:
             lost=event == "lost",
             ruling_id=ruling,
             delivered_at=None if event == "lost" else DELIVERED,
+            claimed=claimed,
             at=receipt.at if receipt else DELIVERED + timedelta(hours=1),
         )
         return await self.run(self.steps.settle_case, argument)

@@ -11,7 +11,7 @@ from backhaul.facts import Inspection, Liable
 from backhaul.ledger import CaseRef
 from backhaul.messages import CreateApproval
 from store import authority, credit
-from tests.steps.support import AT, World, an_order, at_receipt, found, refused, yuan
+from tests.steps.support import AT, World, an_order, at_receipt, claim_of, found, refused, yuan
 
 LATE = at_receipt(found(severity=50), after=timedelta(hours=48, seconds=1))
 
@@ -74,9 +74,15 @@ async def test_ruled_against_the_consumer_after_lightning_with_rdv(world: World)
     """J53: the merchant is charged and indemnified, the consumer owes; the line stays taken and is frozen (X26)."""
     case = await lightning(world)
     await world.settle(case, "receipt_issue", LATE)
-    remedy = await world.settle(case, "receipt_issue", LATE, await world.rule(case, "consumer"))
-    assert remedy.indemnity is not None
-    assert remedy.recovery is None
+    ruling = await world.rule(case, "consumer")
+    remedy = await world.settle(case, "receipt_issue", LATE, ruling)
+    plan = remedy.indemnity
+    assert plan is not None
+    assert (remedy.claim_first, await world.templates()) == (True, ["J20", "J21"])  # the insurer decides first
+    await world.indemnify(case, plan)
+    remedy = await world.settle(case, "receipt_issue", LATE, ruling, plan.claim_ref)
+    assert remedy.recovery is not None
+    assert (remedy.recovery.withheld, remedy.recovery.amount) == (False, yuan("600.00"))
     await _finish(world, case, remedy)
     books = await world.balances()
     assert (books["P1110"], books["P1130"], books["P2040"]) == (60_000, 0, -60_000)
@@ -117,7 +123,24 @@ async def test_clean_at_the_receipt_after_a_finding_at_the_door(world: World) ->
     assert (books["P2040"], books["I1200"], books["P1120"]) == (0, 0, 0)
 
 
-async def test_an_overturn_waits_until_the_insurer_has_paid(world: World) -> None:
+async def test_a_denial_after_the_ruling_withholds_nothing(world: World) -> None:
+    """J53 is not posted before the insurer decides: denied after lightning, the rest is as without RDV (J50, J22)."""
+    case = await lightning(world)
+    await world.settle(case, "receipt_issue", LATE)
+    ruling = await world.rule(case, "consumer")
+    plan = (await world.settle(case, "receipt_issue", LATE, ruling)).indemnity
+    assert plan is not None
+    await world.deny(case, plan)
+    remedy = await world.settle(case, "receipt_issue", LATE, ruling, plan.claim_ref)
+    assert (remedy.indemnity, remedy.withheld, remedy.refunds) == (None, yuan("0.00"), ())
+    assert "indemnity_denied" in remedy.reasons
+    await _finish(world, case, remedy)
+    assert await world.templates() == ["J20", "J21", "J30", "J33", "J22", "J50"]
+    books = await world.balances()
+    assert (books["P1110"], books["P1130"], books.get("P2040", 0), books["I5000"]) == (60_000, 0, 0, 0)
+
+
+async def test_an_overturn_before_the_insurer_paid(world: World) -> None:
     await world.order()
     case = (await world.judge()).case
     await world.collect(case, found())
@@ -126,7 +149,12 @@ async def test_an_overturn_waits_until_the_insurer_has_paid(world: World) -> Non
     assert await refused(world.settle(case)) == "pending"  # the claim is not even decided
     await world.indemnify(case, plan, fund=False)
     ruling = await world.rule(case, "merchant")
-    assert await refused(world.settle(case, "received_ok", at_receipt(), ruling)) == "pending"
+    remedy = await world.settle(case, "received_ok", at_receipt(), ruling)
+    assert (remedy.recovery, remedy.closed_claims) == (None, (plan.claim_ref,))
+    await _finish(world, case, remedy)
+    assert "J75" in await world.templates()
+    books = await world.balances()
+    assert (books["P1120"], books["I2210"], books["I5000"], books.get("P2040", 0)) == (0, 0, 0, 0)
 
 
 async def test_the_ruling_at_the_door_holds_at_the_settlement(world: World) -> None:
@@ -167,9 +195,19 @@ async def test_other_findings_at_the_receipt_than_at_the_door(world: World) -> N
     assert (remedy.liable, remedy.reasons) == (Liable.UNDETERMINED, ("findings_differ",))
     ruling = await world.rule(case, "consumer", found(severity=50))
     remedy = await world.settle(case, "receipt_issue", receipt, ruling)
-    assert "indemnity_stands" in remedy.reasons
-    assert [part.amount for part in remedy.refunds] == [yuan("840.00")]
+    second = remedy.indemnity
+    assert second is not None  # the higher ruling is a second claim, for the difference
+    assert (remedy.claim_first, second.amount, second.claim_ref) == (True, yuan("240.00"), claim_of("r1", "loss", 2))
+    await world.indemnify(case, second)
+    remedy = await world.settle(case, "receipt_issue", receipt, ruling, second.claim_ref)
+    assert [part.amount for part in remedy.refunds] == [yuan("600.00")]
+    assert [(one.claim_ref, one.amount) for one in remedy.recoveries] == [
+        (plan.claim_ref, yuan("360.00")),
+        (second.claim_ref, yuan("240.00")),
+    ]
     await _finish(world, case, remedy)
+    books = await world.balances()
+    assert (books["P2040"], books["I1200"], books["I5000"] + books["I5100"]) == (0, 0, 0)
 
 
 async def test_rulings_are_read_for_their_case_only(world: World) -> None:
@@ -218,6 +256,7 @@ async def _finish(world: World, case: CaseRef, remedy: Remedy) -> None:
     if remedy.indemnity is not None:
         await world.indemnify(case, remedy.indemnity)
     await world.refund(case, remedy.refunds)
-    if remedy.recovery is not None and remedy.recovery.withheld:
-        await world.remit(case, remedy.recovery.claim_ref, remedy.recovery.amount)
+    for one in remedy.recoveries:
+        if one.withheld:
+            await world.remit(case, one.claim_ref, one.amount)
     await world.end(case)

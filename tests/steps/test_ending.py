@@ -9,7 +9,7 @@ from activities.settlement_steps import SettlementSteps
 from backhaul.ledger import JournalEntry, goodwill_granted, lightning_granted, rdv_approved, rdv_reserved, reversal
 from backhaul.policy.library import load_library
 from store import cases, claims, credit, pickups
-from tests.steps.support import AT, World, a_request, an_order, found, refused, yuan
+from tests.steps.support import AT, World, a_request, an_order, claim_of, found, refused, yuan
 
 
 async def test_everything_held_is_released(world: World) -> None:
@@ -19,12 +19,21 @@ async def test_everything_held_is_released(world: World) -> None:
     pickup_id = await world.book()
     async with world.store.transaction() as session:
         await credit.reserve(session, "m1/r1", "c1", yuan("10.00"), AT)
-        await claims.plan(session, "m1.r1.freight.1", "freight", "o1-rfi", "m1/r1", yuan("14.00"), "courier:x", at=AT)
+        await claims.plan(
+            session,
+            claim_of("r1", "freight", 1),
+            "freight",
+            "o1-rfi",
+            "m1/r1",
+            yuan("14.00"),
+            "courier:x",
+            at=AT,
+        )
     await world.end(case, "expired")
     async with world.store.read() as session:
         row = await cases.need(session, "m1/r1")
         hold = await credit.hold(session, "m1/r1")
-        claim = await claims.need(session, "m1.r1.freight.1")
+        claim = await claims.need(session, claim_of("r1", "freight", 1))
         members = await pickups.members(session, pickup_id)
     assert (row.stage, row.outcome, row.status and row.status["closed"]) == ("closed", "expired", True)
     assert hold is not None
@@ -40,21 +49,21 @@ async def test_broken_books_keep_the_case_open(world: World, number: str) -> Non
     planted: dict[str, tuple[JournalEntry | None, ...]] = {
         "7": (lightning_granted(case, yuan("1.00")),),
         "9": (goodwill_granted(case, yuan("1.00")),),
-        "8": (rdv_reserved(case, yuan("1.00"), claim_ref="m1.r1.loss.1"),),
+        "8": (rdv_reserved(case, yuan("1.00"), claim_ref=claim_of("r1", "loss", 1)),),
         "4": (
-            rdv_reserved(case, yuan("1.00"), claim_ref="m1.r1.loss.1"),
-            rdv_approved(case, yuan("1.00"), claim_ref="m1.r1.loss.1"),
+            rdv_reserved(case, yuan("1.00"), claim_ref=claim_of("r1", "loss", 1)),
+            rdv_approved(case, yuan("1.00"), claim_ref=claim_of("r1", "loss", 1)),
         ),
     }
     async with world.store.transaction() as session:
-        await claims.plan(session, "m1.r1.loss.1", "loss", "o1-rdv", "m1/r1", yuan("1.00"), "m1", at=AT)
+        await claims.plan(session, claim_of("r1", "loss", 1), "loss", "o1-rdv", "m1/r1", yuan("1.00"), "m1", at=AT)
     await world.post(*planted[number])
     with pytest.raises(Exception, match=f"{number}: ") as failure:
         await world.end(case, "closed_by_operator")
     assert failure.value.details[0]["code"] == "invariant_broken"  # type: ignore[attr-defined]
     async with world.store.read() as session:
         assert (await cases.need(session, "m1/r1")).closed_at is None
-        assert (await claims.need(session, "m1.r1.loss.1")).state == "planned"
+        assert (await claims.need(session, claim_of("r1", "loss", 1))).state == "planned"
 
 
 async def test_an_approval_that_was_taken_back_is_no_indemnity(world: World) -> None:

@@ -11,7 +11,7 @@ from backhaul.facts import Method, Reason
 from backhaul.ledger import CaseRef
 from backhaul.messages import ProvideWaybill
 from store import claims, pickups
-from tests.steps.support import World, a_line, a_request, an_order, refused, yuan
+from tests.steps.support import World, a_line, a_request, an_order, claim_of, refused, yuan
 
 THREE = (
     a_line("l1", "100.00", weight_g=1_000),
@@ -233,10 +233,10 @@ async def test_a_cancelled_waybill_rebinds_its_claim_to_the_parcel_sent(world: W
     await world.run(world.steps.record_pickup, world.scan_of(first, pickup_id, collected=("l1",)))
     sent = await world.self_ship(second, "9.00")
     assert sent.freight is not None
-    assert (sent.freight.claim_ref, sent.freight.amount) == ("m1.r2.freight.2", yuan("6.00"))
+    assert (sent.freight.claim_ref, sent.freight.amount) == (claim_of("r2", "freight", 2), yuan("6.00"))
     async with world.store.read() as session:
         rows = await claims.of_case(session, "m1/r2")
     assert [(row.claim_ref, row.state) for row in rows] == [
-        ("m1.r2.freight.1", "denied"),
-        ("m1.r2.freight.2", "planned"),
+        (claim_of("r2", "freight", 1), "denied"),
+        (claim_of("r2", "freight", 2), "planned"),
     ]

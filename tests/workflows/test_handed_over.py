@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from activities.contract import CycleOutcome, CycleRequest, RecoveryOutcome
-from backhaul.ids import settlement_id
+from backhaul.ids import CaseId, claim_ref, settlement_id
 from backhaul.ledger import P
 from backhaul.messages import ConfirmReceipt, ReportReceiptIssue
 from backhaul.names import QUEUE, WorkflowType
@@ -58,7 +58,7 @@ async def test_the_carrier_pays_and_the_insurer_nets_nothing(full: World) -> Non
     await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),)))
     recovered = await _recovery(case)
     assert (recovered.state, recovered.recovered) == ("collected", cny(36_000))
-    claim = f"{case.request.merchant_id}.{case.request.rma_id}.loss.1"
+    claim = claim_ref(CaseId(case.request.merchant_id, case.request.rma_id), "loss")
     assert len(await full.outside.statement("courier", claim)) == 1
     assert len(await full.outside.statement("insurer", f"{claim}:remit")) == 1
     assert await _balance(full, P.RECOVERIES_OWED) == 0

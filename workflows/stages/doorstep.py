@@ -12,7 +12,7 @@ from backhaul.case import Region
 from backhaul.facts import Liable, Party
 from backhaul.messages import ConsumerAtDoor, DoorstepFinding, FindingAnswer
 from workflows.case_run import CaseRun
-from workflows.stages.indemnifying import indemnify
+from workflows.stages.indemnifying import begin
 from workflows.stages.ruling import ruling
 
 
@@ -31,7 +31,7 @@ async def finding(run: CaseRun, found: tuple[DoorstepFinding, ...]) -> bool:
     run.verdicts += assessed.verdicts
     run.tell(f"liable for {assessed.loss}: {assessed.liable.value}", Party.PLATFORM)
     if assessed.indemnity is not None and assessed.liable is not Liable.UNDETERMINED:
-        run.door_indemnity = run.spawn(indemnify(run, assessed.indemnity))
+        begin(run, assessed.indemnity)
     return True
 
 

@@ -4,42 +4,59 @@ from __future__ import annotations
 
 from temporalio import workflow
 
-from activities.contract import Remedy, SettleCase
+from activities.contract import RecoveryPlan, Remedy, SettleCase
 from activities.declarations import settle_case
 from backhaul.case import Region
 from backhaul.facts import Liable
 from workflows.case_run import CaseRun
-from workflows.stages.indemnifying import hand_over, indemnify
+from workflows.stages.indemnifying import begin, decision, hand_over, withdraw
 from workflows.stages.receive import Reception
 from workflows.stages.refunding import refund
 from workflows.stages.ruling import ruling
 
 
 async def make_whole(run: CaseRun, reception: Reception) -> None:
-    """Fix every amount by the rules, post it, and send the money.
-
-    What the door's indemnity came to decides what is withheld, so that it is known first."""
-    if run.door_indemnity is not None:
-        await run.door_indemnity
-    remedy = await _settle(run, reception, None)
-    while remedy.liable is Liable.UNDETERMINED:
-        ruled = await ruling(run, "the findings contradict each other, or the objection came late")
-        remedy = await _settle(run, reception, ruled)
+    """Fix every amount by the rules, post it, and send the money."""
+    remedy = await _settled(run, reception)
     _close_inspection(run, reception)
     run.credit_open = False
     run.sums.withheld = remedy.withheld.minor
     if remedy.refunds:
-        await run.join()  # a refund by lightning may still be parked
+        if run.regions[Region.REFUND] not in {"not_due", "held"}:
+            await run.join()  # a refund by lightning may still be parked
         run.regions.to(Region.REFUND, "due")
         run.spawn(refund(run, remedy.refunds))
     if remedy.indemnity is not None:
-        run.spawn(indemnify(run, remedy.indemnity))
+        begin(run, remedy.indemnity)
+    await withdraw(run, remedy.closed_claims, remedy.unpaid_claims)
     await run.join()
-    if remedy.recovery is not None and run.regions[Region.INDEMNITY] != "denied":
-        await hand_over(run, remedy.recovery)
+    for plan in remedy.recoveries:
+        recoverable = _recoverable(run, plan)
+        if recoverable is not None:
+            await hand_over(run, recoverable)
 
 
-async def _settle(run: CaseRun, reception: Reception, ruling_id: str | None) -> Remedy:
+async def _settled(run: CaseRun, reception: Reception) -> Remedy:
+    """Settle until the amounts are fixed: where a human has to rule first, or the insurer to decide.
+
+    What is withheld from the consumer is what the insurer pays for, so that its decision comes first."""
+    for claim in run.claims:
+        await decision(claim)
+    ruled: str | None = None
+    remedy = await _settle(run, reception, ruled)
+    while True:
+        if remedy.liable is Liable.UNDETERMINED:
+            ruled = await ruling(run, "the findings contradict each other, or the objection came late")
+            remedy = await _settle(run, reception, ruled)
+        elif remedy.claim_first and remedy.indemnity is not None:
+            claim = begin(run, remedy.indemnity)
+            await decision(claim)
+            remedy = await _settle(run, reception, ruled, claim.plan.claim_ref)
+        else:
+            return remedy
+
+
+async def _settle(run: CaseRun, reception: Reception, ruling_id: str | None, claimed: str | None = None) -> Remedy:
     remedy = await run.step(
         settle_case,
         SettleCase(
@@ -49,11 +66,20 @@ async def _settle(run: CaseRun, reception: Reception, ruling_id: str | None) -> 
             lost=reception.event == "lost",
             ruling_id=ruling_id,
             delivered_at=reception.delivered_at,
+            claimed=claimed,
             at=workflow.now(),
         ),
     )
     run.verdicts += remedy.verdicts
     return remedy
+
+
+def _recoverable(run: CaseRun, plan: RecoveryPlan) -> RecoveryPlan | None:
+    """No more than the insurer approved is recovered; nothing of a claim that it denied."""
+    claim = next((one for one in run.claims if one.plan.claim_ref == plan.claim_ref), None)
+    if claim is None or claim.approved is None or plan.amount <= claim.approved:
+        return plan
+    return plan.model_copy(update={"amount": claim.approved}) if claim.approved else None
 
 
 def _close_inspection(run: CaseRun, reception: Reception) -> None:

@@ -6,7 +6,7 @@ from backhaul.money import Money
 from gateways.http import Http, segment
 from gateways.insurers.sandbox import mapping as m
 from gateways.insurers.sandbox import wire as w
-from gateways.ports import ClaimKind, ClaimState, Operation, Standing, StatementPage
+from gateways.ports import ClaimKind, ClaimPayment, ClaimState, Operation, Standing, StatementPage
 from gateways.wire import look_up, read_statement
 
 
@@ -23,7 +23,7 @@ class SandboxInsurer:
     async def operation(self, key: str) -> Operation | None:
         found = await look_up(self._http, key, m.WORDS)
         if found is not None and found.standing is Standing.FAILED:
-            return found.model_copy(update={"code": m.DENIED})
+            return found.model_copy(update={"code": m.DENIED if found.kind == "approval" else m.REFUSED})
         return found
 
     async def statement(self, since: int = 0, limit: int = 500) -> StatementPage:
@@ -43,9 +43,13 @@ class SandboxInsurer:
         answer = await self._http.get(_claim(claim_ref))
         return answer.map(w.ClaimWire, lambda wire: m.claim(claim_ref, wire))
 
-    async def pay(self, key: str, claim_ref: str, amount: Money, payee: str) -> str:
+    async def pay(self, key: str, claim_ref: str, amount: Money, payee: str) -> ClaimPayment:
         answer = await self._http.post(f"{_claim(claim_ref)}/pay", key, m.pay_request(amount, payee))
         return answer.map(w.PaidWire, m.paid)
+
+    async def give_back(self, key: str, claim_ref: str, amount: Money) -> str:
+        answer = await self._http.post(f"{_claim(claim_ref)}/return", key, m.return_request(amount))
+        return answer.map(w.PaidWire, m.returned)
 
     async def close(self, key: str, claim_ref: str) -> None:
         answer = await self._http.post(f"{_claim(claim_ref)}/close", key, w.EmptyWire())

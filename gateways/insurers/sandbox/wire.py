@@ -47,6 +47,10 @@ class ClaimWire(WireModel):
     state: str
     code: str | None = None
     claim_no: str | None = None
+    currency: str | None = None
+    reserved_amount: int | None = None
+    approved_amount: int | None = None
+    complex: bool = False
 
 
 class PaidWire(WireModel):
@@ -54,6 +58,14 @@ class PaidWire(WireModel):
 
     state: str
     payment_ref: str
+    code: str | None = None
+
+
+class ReturnRequestWire(WireModel):
+    """POST /v1/claims/{claim_ref}/return."""
+
+    amount: int
+    currency: str
 
 
 class RemittedWire(WireModel):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from backhaul.facts import Finding, Method, Reason
+from backhaul.ids import CaseId, claim_ref
 from backhaul.ledger import CaseRef, goodwill_granted, made, reversal
 from backhaul.messages import (
     AnswerFinding,
@@ -443,7 +444,7 @@ async def above_authority(world: World) -> Case:
     await case.parks("approval_required")
     assert "J34" not in templates(await case.entries())
     merchant, rma = case.request.merchant_id, case.request.rma_id
-    key = f"{merchant}:{rma}:advance.{merchant}.{rma}.loss.1:1"
+    key = f"{merchant}:{rma}:advance.{claim_ref(CaseId(merchant, rma), 'loss')}:1"
     elsewhere = await world.approve(case, "something-else", 580_000, merchant)
     await refused(case, "apply_approval", ApplyApproval(approval_id=elsewhere), "approval_mismatch")
     await refused(case, "apply_approval", ApplyApproval(approval_id="nobody-approved"), "approval_unknown")
