@@ -12,7 +12,19 @@ from api import openapi, problems
 from api.auth import Tokens
 from api.dispatch import Dispatcher
 from api.guard import Guard
-from api.routes import authority, corrections, disputes, health, merchants, orders, returns, updates, webhooks
+from api.routes import (
+    authority,
+    consumers,
+    corrections,
+    disputes,
+    health,
+    merchants,
+    orders,
+    recoveries,
+    returns,
+    updates,
+    webhooks,
+)
 from api.services import Clock, Services, utc_now
 from api.settings import Settings
 from backhaul import __version__
@@ -67,7 +79,19 @@ def create_app(
     problems.install(app)
     openapi.install(app)
     app.add_middleware(Guard, tokens=Tokens(settings.tokens()))
-    for module in (orders, returns, corrections, authority, disputes, merchants, webhooks, health, updates):
+    for module in (
+        orders,
+        returns,
+        corrections,
+        recoveries,
+        authority,
+        disputes,
+        merchants,
+        consumers,
+        webhooks,
+        health,
+        updates,
+    ):
         app.include_router(module.router)
     return app
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from backhaul.facts import Text, Token
+from backhaul.facts import Liable, Text, Token
 from backhaul.ids import parse_case_key
 from backhaul.messages import CaseStatus, CorrectionStatus, FirstDecision, MoneyView
 from backhaul.money import Money
-from store.tables import CaseRow, CorrectionRow
+from backhaul.recoveries import RecoveryStatus
+from store.tables import CaseRow, CorrectionRow, RecoveryRow
 
 
 class View(BaseModel):
@@ -104,6 +105,28 @@ def correction_of(row: CorrectionRow) -> CorrectionStatus:
         event_id=row.event_id,
         opened_at=row.opened_at,
         closed_at=row.closed_at,
+    )
+
+
+def recovery_of(row: RecoveryRow) -> RecoveryStatus:
+    """A recovery as the database knows it."""
+    case = parse_case_key(row.case_key)
+
+    def money(minor: int) -> Money:
+        return Money(minor=minor, currency=row.currency)
+
+    return RecoveryStatus(
+        merchant_id=case.merchant_id,
+        rma_id=case.rma_id,
+        claim_ref=row.claim_ref,
+        workflow_id=row.workflow_id,
+        liable=Liable(row.liable),
+        state=row.state,
+        amount=money(row.amount_minor),
+        collected=money(row.in_hand_minor + row.collected_minor),
+        remitted=money(row.remitted_minor),
+        written_off=money(row.written_off_minor),
+        opened_at=row.at,
     )
 
 

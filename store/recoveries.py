@@ -35,6 +35,12 @@ def collected(row: RecoveryRow) -> Money:
     return Money(minor=row.collected_minor, currency=row.currency)
 
 
+async def of_case(session: AsyncSession, case_key: str) -> tuple[RecoveryRow, ...]:
+    """A case's recoveries in the order opened."""
+    statement = select(RecoveryRow).where(RecoveryRow.case_key == case_key)
+    return tuple((await session.exec(statement.order_by(col(RecoveryRow.at), col(RecoveryRow.claim_ref)))).all())
+
+
 async def demanded(session: AsyncSession, claim_ref: str, amount: Money, at: datetime) -> None:
     """The carrier was asked for this much. A repeat is no change."""
     row = await need_recovery(session, claim_ref, lock=True)

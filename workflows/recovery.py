@@ -15,7 +15,8 @@ from temporalio import workflow
 from activities.contract import EndRecovery, Found, RecoveryOutcome, StartRecovery
 from activities.declarations import end_recovery
 from backhaul.facts import Liable
-from backhaul.names import WorkflowType
+from backhaul.names import Query, WorkflowType
+from backhaul.recoveries import RecoveryStatus
 from workflows.desk import CloseRequested, reject
 from workflows.doors import OperatorDoors
 from workflows.recovery_run import OWED, UNCOLLECTABLE, RecoveryRun
@@ -33,7 +34,7 @@ class Recovery(OperatorDoors):
     def __init__(self, request: StartRecovery | None = None) -> None:
         if not isinstance(request, StartRecovery):
             reject("invalid_input", "the start needs a StartRecovery")
-        self.desk: RecoveryRun = RecoveryRun(request)
+        self.desk: RecoveryRun = RecoveryRun(request, workflow.info().start_time)
         self.lock = asyncio.Lock()
 
     @workflow.run
@@ -47,9 +48,14 @@ class Recovery(OperatorDoors):
             await self._go(from_consumer(desk) if plan.liable is Liable.CONSUMER else from_carrier(desk))
         outcome = await self._end()
         desk.state = outcome.state
+        desk.written_off = outcome.written_off.minor if outcome.written_off is not None else 0
         desk.publish()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return outcome
+
+    @workflow.query(name=Query.STATUS.value, description="Where the recovery is, what it waits for, what came in.")
+    def status(self) -> RecoveryStatus:
+        return self.desk.status()
 
     async def take_ruling(self, found: Found) -> None:
         """A ruling on the recovery itself: there is no dispute between the parties of the case any more."""

@@ -9,13 +9,16 @@ from temporalio import workflow
 from activities.contract import Found, Proof, RecoveryPlan, RemitRecovery, StartRecovery
 from activities.declarations import remit_recovery
 from backhaul.facts import Party
-from backhaul.ids import CaseId, recovery_key
+from backhaul.ids import CaseId, recovery_id, recovery_key
+from backhaul.messages import WaitView
 from backhaul.money import Money
+from backhaul.recoveries import RecoveryStatus
 from workflows import details
 from workflows.case_run import CaseDesk
 
 OWED, UNCOLLECTABLE = "owed", "uncollectable"
 """What a ruling on a recovery says."""
+SHOWN_EVENTS = 30
 
 
 class RecoveryRun(CaseDesk):
@@ -23,14 +26,14 @@ class RecoveryRun(CaseDesk):
 
     `booked` is what stands in the books as owed, `collected` what of it came in, in minor units."""
 
-    def __init__(self, request: StartRecovery) -> None:
+    def __init__(self, request: StartRecovery, opened_at: datetime) -> None:
         super().__init__(CaseId(request.case.merchant_id, request.case.rma_id))
         plan = request.plan
         self.request, self.order_id = request, request.case.order_id
         self.amount, self.park_s = plan.amount.minor, request.terms.park_s
         self.within = "recovery." + ".".join(plan.claim_ref.split(".")[-2:])
-        self.state = "identified"
-        self.booked = self.collected = self.sent = self.remittances = 0
+        self.state, self.opened_at = "identified", opened_at
+        self.booked = self.collected = self.sent = self.remittances = self.written_off = 0
         self.ruling_id: str | None = None
 
     @property
@@ -56,6 +59,27 @@ class RecoveryRun(CaseDesk):
         what = f"Recover {plan.amount} from the {plan.liable.value} for `{plan.claim_ref}`."
         recent = "\n".join(f"- {one.at:%m-%d %H:%M:%S} {one.by.value}: {one.what}" for one in self.events[-6:])
         return "\n\n".join(part for part in (details.headline(self), what, recent) if part)
+
+    def status(self) -> RecoveryStatus:
+        """The view for people and the API."""
+        wait, plan, case = self.wait_now, self.plan, self.request.case
+        in_hand = plan.amount if plan.withheld else plan.in_hand or self.money(0)
+        return RecoveryStatus(
+            merchant_id=case.merchant_id,
+            rma_id=case.rma_id,
+            claim_ref=plan.claim_ref,
+            workflow_id=recovery_id(plan.claim_ref),
+            liable=plan.liable,
+            state=self.state,
+            amount=plan.amount,
+            collected=in_hand + self.money(self.collected),
+            remitted=self.money(self.sent),
+            written_off=self.money(self.written_off),
+            opened_at=self.opened_at,
+            waiting=None if wait is None else WaitView(on=wait.on, code=wait.code, since=wait.since, due=wait.due),
+            attention=self.attention(),
+            events=tuple(self.events[-SHOWN_EVENTS:]),
+        )
 
     async def remit(self, amount: Money) -> None:
         """J42: what came in goes to the insurer, each part under its own key."""

@@ -16,6 +16,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from backhaul.cli import accounts, cases, remote, tables
+from backhaul.cli import credit as credit_line
 from backhaul.cli import doctor as examination
 from backhaul.cli.doctor import Finding
 from backhaul.cli.running import Exit, emit, err, exit_of, fail, invalid, out, problem_of, run, usage
@@ -211,6 +212,34 @@ def statement(
             print(to_csv(found), end="")
         else:
             accounts.show(out, found, chinese=chinese)
+
+    run(work(), as_json=as_json)
+
+
+@app.command()
+def credit(
+    consumer: Annotated[str, typer.Argument(metavar="CONSUMER", help="Whose line: the consumer's token.")],
+    freeze: Annotated[str | None, typer.Option(metavar="REASON", help="Freeze it, and why.")] = None,
+    unfreeze: Annotated[str | None, typer.Option(metavar="REASON", help="Thaw it, and why.")] = None,
+    as_json: Json = False,
+) -> None:
+    """A consumer's credit line, its holds and its history, over the API; freeze or thaw it."""
+    if freeze is not None and unfreeze is not None:
+        raise usage("either freeze or unfreeze")
+
+    async def work() -> None:
+        api = remote.from_environment()
+        if api is None:
+            raise usage("credit needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
+        async with api:
+            if freeze is None and unfreeze is None:
+                line = await api.credit(consumer)
+            else:
+                line = await api.set_frozen(consumer, freeze or unfreeze or "", frozen=freeze is not None)
+        if as_json:
+            emit(line)
+        else:
+            credit_line.show(out, line)
 
     run(work(), as_json=as_json)
 

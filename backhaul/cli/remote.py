@@ -10,6 +10,7 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from backhaul.client import request_hash
+from backhaul.credit import CreditLine, FreezeCredit, UnfreezeCredit
 from backhaul.errors import CODES, BackhaulError, Refusal, Transient, Unknown
 from backhaul.ids import part
 from backhaul.messages import (
@@ -97,6 +98,17 @@ class Api:
     async def appeal(self, merchant_id: str | None, rma_id: str, request: CreateAppeal) -> Appeal:
         """POST /v1/returns/{rma_id}/appeals."""
         return await self._call(Appeal, "POST", _path(rma_id, "appeals"), request, params=_of(merchant_id))
+
+    async def credit(self, consumer_ref: str) -> CreditLine:
+        """GET /v1/consumers/{consumer_ref}/credit."""
+        return await self._call(CreditLine, "GET", f"/v1/consumers/{part(consumer_ref, 'consumer_ref')}/credit")
+
+    async def set_frozen(self, consumer_ref: str, reason: str, *, frozen: bool) -> CreditLine:
+        """POST /v1/consumers/{consumer_ref}/credit/freeze or unfreeze."""
+        body = FreezeCredit(reason=reason) if frozen else UnfreezeCredit(reason=reason)
+        verb = "freeze" if frozen else "unfreeze"
+        path = f"/v1/consumers/{part(consumer_ref, 'consumer_ref')}/credit/{verb}"
+        return await self._call(CreditLine, "POST", path, body)
 
     async def ready(self) -> None:
         """GET /readyz. Raises Transient while the API cannot work."""

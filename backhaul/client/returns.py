@@ -30,9 +30,10 @@ from backhaul.client.failures import ReturnClosed, is_gone, translate
 from backhaul.disputes import LodgeAppeal
 from backhaul.errors import Refusal
 from backhaul.facts import digest
-from backhaul.ids import CaseId, correction_id, return_id, settlement_id
+from backhaul.ids import CaseId, correction_id, recovery_id, return_id, settlement_id
 from backhaul.messages import Ack, CaseOutcome, CaseStatus, CorrectionStatus, Explanation, FirstDecision, OpenReturn
 from backhaul.names import MERCHANT_ID, ORDER_ID, QUEUE, STAGE, Query, Update, WorkflowType, clamp
+from backhaul.recoveries import RecoveryStatus
 from backhaul.schemas import UPDATE_PAYLOADS
 
 V = TypeVar("V", bound=BaseModel)
@@ -163,6 +164,36 @@ class Backhaul:
                 return answer
         except _Gone:
             raise Refusal("not_found") from None
+
+    async def recovery(self, claim_ref: str) -> RecoveryStatus:
+        """What a recovery that runs says of itself. Raises as `status` does."""
+        handle = self.client.get_workflow_handle(recovery_id(claim_ref))
+        try:
+            async with self._translated():
+                answer: RecoveryStatus = await handle.query(
+                    Query.STATUS.value, result_type=RecoveryStatus, rpc_timeout=self._patience
+                )
+                return answer
+        except _Gone:
+            raise Refusal("not_found") from None
+
+    async def report_recovery(
+        self, claim_ref: str, update: Update | str, payload: BaseModel, update_id: str | None = None
+    ) -> Ack:
+        """Send one update to a recovery. Raises Refusal with its reason, `not_parked` once it has ended."""
+        handle = self.client.get_workflow_handle(recovery_id(claim_ref))
+        try:
+            async with self._translated():
+                answer: Ack = await handle.execute_update(
+                    _update(update).value,
+                    payload,
+                    id=update_id or str(uuid.uuid4()),
+                    result_type=Ack,
+                    rpc_timeout=self._patience,
+                )
+                return answer
+        except _Gone:
+            raise Refusal("not_parked", "The recovery has ended, or was never started.") from None
 
     async def report_correction(
         self, case: CaseId, n: int, update: Update | str, payload: BaseModel, update_id: str | None = None
