@@ -42,7 +42,7 @@ class Judgement(Frozen):
     """What orchestration needs of the first decisions; the verdicts themselves are in the store."""
 
     case: CaseRef
-    outcome: str = Field(description="authorized, merchant_review, referred or declined")
+    outcome: str = Field(description="authorized, merchant_review, info_requested, referred or declined")
     reasons: tuple[str, ...]
     text: Text
     paid: Money
@@ -53,6 +53,8 @@ class Judgement(Frozen):
     book: BookRef
     terms: Terms
     verdicts: tuple[Verdict, ...] = ()
+    offer: Money | None = Field(default=None, description="X30: for keeping the goods")
+    platform: bool = Field(default=False, description="X29: a merchant's refusal goes to the platform by itself")
 
 
 class RecordPickup(Frozen):
@@ -80,6 +82,22 @@ class RefundPart(Frozen):
     payment_id: str
     amount: Money
     payee: str
+
+
+class GrantRefund(Frozen):
+    """Money without goods coming back. `what`: `offer` (J82 of `amount`, X30) or `refund_only` (J23 of all, X29)."""
+
+    case: CaseRef
+    what: str
+    amount: Money
+    at: datetime
+
+
+class Granted(Frozen):
+    """What was posted, and what leaves now."""
+
+    amount: Money
+    refunds: tuple[RefundPart, ...] = ()
 
 
 class FreightClaim(Frozen):
@@ -221,7 +239,8 @@ class Patience(Frozen):
 
 class SendNotice(Frozen):
     """Tell a party something that a deadline of theirs starts with. Sent once under `{case}:notice.{about}:{n}`;
-    `about` is a word of backhaul.notices, `due` when their silence will act, `within` the workflow beside the case."""
+    `about` is a word of backhaul.notices, `due` when their silence will act, `within` the workflow beside the case,
+    `amount` what it is about, where it is about money."""
 
     case: CaseRef
     to: Party
@@ -230,6 +249,7 @@ class SendNotice(Frozen):
     due: datetime | None = None
     patience: Patience
     within: str = ""
+    amount: Money | None = None
 
 
 class Noticed(Frozen):

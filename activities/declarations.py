@@ -96,6 +96,7 @@ refund_undisputed = _step(
     "refund_undisputed", c.RefundUndisputed, c.Undisputed, lambda a: "refund what nobody disputes"
 )
 settle_case = _step("settle_case", c.SettleCase, c.Remedy, lambda a: f"fix and post the amounts: {a.event}")
+grant_refund = _step("grant_refund", c.GrantRefund, c.Granted, lambda a: f"post a refund without return: {a.what}")
 end_case = _step("end_case", c.EndCase, c.Receipt, lambda a: f"close as {a.outcome}")
 end_correction = _step("end_correction", c.EndCorrection, c.Receipt, lambda a: f"correction {a.n} ends as {a.outcome}")
 find_ruling = _step("find_ruling", c.FindRuling, c.Found, lambda a: f"read ruling {a.ruling_id}")

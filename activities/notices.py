@@ -63,6 +63,7 @@ def notice(world: World, asked: SendNotice, at: datetime) -> Plan:
         about=asked.about,
         text=NOTICES[asked.about].text,
         due=asked.due,
+        amount=asked.amount,
     )
 
     async def send() -> Answer:

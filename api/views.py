@@ -26,6 +26,7 @@ class CaseSummary(View):
     order_id: Token
     stage: str
     outcome: str | None
+    reopens: Token | None
     waiting_on: str | None
     attention: str | None
     due_at: AwareDatetime | None
@@ -52,6 +53,7 @@ def summary_of(row: CaseRow) -> CaseSummary:
         order_id=row.order_id,
         stage=row.stage,
         outcome=row.outcome,
+        reopens=_rma(row.reopens),
         waiting_on=row.waiting_on,
         attention=row.attention,
         due_at=row.due_at,
@@ -86,6 +88,7 @@ def status_of(row: CaseRow, corrected: tuple[CorrectionStatus, ...] = ()) -> Cas
             freight=_money(row, row.freight_minor),
             remaining=_money(row, max(0, row.refundable_minor - gone)),
         ),
+        reopens=_rma(row.reopens),
         closed=row.closed_at is not None,
         corrections=corrected,
     )
@@ -147,6 +150,10 @@ def first_decision_of(row: CaseRow) -> FirstDecision | None:
         book_version=row.book_version,
         text=Text.model_validate(kept["text"]),
     )
+
+
+def _rma(key: str | None) -> str | None:
+    return None if key is None else parse_case_key(key).rma_id
 
 
 def _money(row: CaseRow, minor: int) -> Money:

@@ -175,7 +175,7 @@ class Regions:
         return {region.value: state for region, state in self._now.items()}
 
 
-def stage_of(regions: Regions, closed: bool) -> Stage:
+def stage_of(regions: Regions, closed: bool, *, retaining: bool = False) -> Stage:
     """The one derived stage (domain 3)."""
     if closed:
         return Stage.CLOSED
@@ -187,7 +187,7 @@ def stage_of(regions: Regions, closed: bool) -> Stage:
         return Stage.CLOSING
     logistics = regions[Region.LOGISTICS]
     if logistics in _NOT_SCANNED:
-        return Stage.PICKUP
+        return Stage.RETAINING if retaining else Stage.PICKUP
     if logistics in {"picked_up", "in_transit"}:
         return Stage.TRANSIT
     if logistics == "delivered":
@@ -257,6 +257,7 @@ def _party_refusal(update: Update, now: Situation) -> str | None:
             if regions.scanned:
                 return "already_picked_up"
             over = regions[Region.AUTHORIZATION] not in {"requested", "info_requested", "authorized"}
+            over = over or regions[Region.LOGISTICS] == "not_required"
             return "already_decided" if over or now.withdrawing else None
         case Update.ANSWER_FINDING:
             return None if waiting == "finding_answer" else "no_finding"
@@ -280,7 +281,7 @@ def _party_refusal(update: Update, now: Situation) -> str | None:
                 return "already_decided"
             return None if delivered and waiting == "receipt" else "not_delivered"
         case Update.ANSWER_OFFER:
-            return "no_offer"
+            return None if waiting == "offer" else "no_offer"
         case _:
             return "not_waiting"
 

@@ -26,6 +26,11 @@ Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
 """An id or reference: safe in workflow ids, payment keys and logs."""
 
 
+def not_said(value: object) -> bool:
+    """A later field that nobody set is left out, so that what was said before keeps its digest."""
+    return value is None
+
+
 def digest(value: Any) -> str:
     """SHA-256 of the canonical JSON of a model or plain data: the identity of facts, books and requests."""
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
@@ -50,6 +55,18 @@ class Method(StrEnum):
 
     PICKUP = "pickup"
     SELF_SHIP = "self_ship"
+
+
+class RemedyKind(StrEnum):
+    """What the consumer asks for: the money for the goods (退货退款), or the money alone (仅退款, X29)."""
+
+    RETURN = "return"
+    REFUND_ONLY = "refund_only"
+
+    @property
+    def is_return(self) -> bool:
+        """Do goods come back?"""
+        return self is RemedyKind.RETURN
 
 
 class Reason(StrEnum):
@@ -189,6 +206,9 @@ class CaseFacts(Frozen):
     covers: tuple[CoverFacts, ...] = ()
     payments: tuple[PaymentFacts, ...] = ()
     outbound_damage: bool = Field(default=False, description="outbound evidence shows that the goods arrived damaged")
+    remedy: RemedyKind = Field(default=RemedyKind.RETURN, exclude_if=lambda kind: kind.is_return)
+    shipped_at: datetime | None = Field(default=None, exclude_if=not_said, description="X29: when the goods left")
+    evidence: int = Field(default=0, exclude_if=lambda count: not count, description="X2: pieces with the request")
 
     def cover(self, kind: CoverKind) -> CoverFacts | None:
         """The cover of this kind in force, if any."""

@@ -20,9 +20,11 @@ from backhaul.facts import (
     Method,
     Party,
     Reason,
+    RemedyKind,
     Text,
     Token,
     Verdict,
+    not_said,
 )
 from backhaul.money import Money
 
@@ -77,16 +79,20 @@ class ConsumerProfile(Frozen):
 
 
 class MerchantProfile(Frozen):
-    """The merchant, its commission in basis points and whether it lets returns be authorized at once."""
+    """The merchant, its commission in basis points, whether it lets returns be authorized at once, and whether it
+    offers a part of the price for keeping the goods (save-the-sale, domain 4.7)."""
 
     merchant_id: Token
     name: Annotated[str, Field(max_length=200)] = ""
     commission_bps: Annotated[int, Field(ge=0, le=10_000)] = 0
     auto_authorize: bool = True
+    offers: bool = False
 
 
 class ImportOrder(Frozen):
-    """An order with its payments and bound cover: imported once, however many returns follow (J01 to J03)."""
+    """An order with its payments and bound cover: imported once, however many returns follow (J01 to J03).
+
+    Neither shipped nor signed: a refund without return leaves at once (X29). A later import brings both times."""
 
     order_id: Token
     merchant: MerchantProfile
@@ -96,6 +102,7 @@ class ImportOrder(Frozen):
     covers: Annotated[tuple[OrderCover, ...], Field(max_length=10)] = ()
     captured_at: AwareDatetime
     signed_at: AwareDatetime | None = None
+    shipped_at: AwareDatetime | None = None
 
 
 class OrderImported(Frozen):
@@ -142,7 +149,10 @@ class Slot(Frozen):
 
 
 class OpenReturn(Frozen):
-    """Open one return case. The same body twice is the same case; another body under the same id is refused."""
+    """Open one return case. The same body twice is the same case; another body under the same id is refused.
+
+    `remedy`: the goods come back, or the money alone is asked for (X29); then method and address do not matter.
+    `reopens`: the expired case that this one goes on from (X2)."""
 
     merchant_id: Token
     rma_id: Token
@@ -154,6 +164,8 @@ class OpenReturn(Frozen):
     zone: Token = "default"
     slot: Slot | None = None
     evidence: Annotated[tuple[EvidenceRef, ...], Field(max_length=20)] = ()
+    remedy: Annotated[RemedyKind, Field(exclude_if=lambda kind: kind.is_return)] = RemedyKind.RETURN
+    reopens: Annotated[Token | None, Field(exclude_if=not_said)] = None
 
 
 class FirstDecision(Frozen):
@@ -162,7 +174,7 @@ class FirstDecision(Frozen):
     merchant_id: Token
     rma_id: Token
     workflow_id: str
-    outcome: str = Field(description="authorized, merchant_review, referred or declined")
+    outcome: str = Field(description="authorized, merchant_review, info_requested, referred or declined")
     reasons: tuple[str, ...] = ()
     refundable: Money
     rfi: bool
@@ -179,6 +191,8 @@ class Withdraw(Frozen):
 
 
 class OfferAnswer(StrEnum):
+    """The consumer's answer to keeping the goods for a part of the price (X30)."""
+
     ACCEPT = "accept"
     REFUSE = "refuse"
 
@@ -514,6 +528,8 @@ class CaseStatus(Frozen):
     actions: tuple[ActionView, ...] = ()
     events: tuple[EventView, ...] = ()
     waybill: str | None = None
+    offer: Money | None = Field(default=None, description="X30: open offer for keeping the goods")
+    reopens: Token | None = Field(default=None, description="X2: the expired case that this one goes on from")
     closed: bool = False
     corrections: tuple[CorrectionStatus, ...] = Field(default=(), description="what came up after the close")
 

@@ -62,6 +62,12 @@ NOTICES: dict[str, Notice] = {
         "A refund without return asks for your decision; without one it is granted.",
         "有仅退款申请待您处理，逾期将自动同意。",
     ),
+    "refund_only_refused": _n(
+        Party.CONSUMER,
+        "X29",
+        "The merchant refused a refund without return; you may still return the goods.",
+        "商家拒绝了仅退款申请，您仍可申请退货退款。",
+    ),
     "offer": _n(
         Party.CONSUMER,
         "X30",

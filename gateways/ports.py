@@ -328,6 +328,7 @@ class NoticeLetter(Frozen):
     about: str
     text: Text
     due: datetime | None = None
+    amount: Money | None = None
 
 
 class NoticeState(Frozen):

@@ -62,6 +62,11 @@ async def lines_of(session: AsyncSession, case_key: str) -> dict[str, int]:
     return dict((await session.exec(found)).all())
 
 
+async def reopened_by(session: AsyncSession, case_key: str) -> str | None:
+    """The case that goes on from this one (X2), if any."""
+    return (await session.exec(select(CaseRow.case_key).where(CaseRow.reopens == case_key))).first()
+
+
 async def release_units(session: AsyncSession, case_key: str) -> None:
     """The case returns nothing any more: its units are free for another one."""
     await session.exec(update(CaseLineRow).where(col(CaseLineRow.case_key) == case_key).values(active=False))

@@ -45,7 +45,7 @@ class OrderBundle:
 async def import_order(
     session: AsyncSession, order: ImportOrder, book_of_version: Callable[[str], BookRef], at: datetime
 ) -> OrderImported:
-    """Keep an order and post J01 to J03. The same order again changes nothing but the profiles and the signing.
+    """Keep an order and post J01 to J03. The same order again changes nothing but the profiles, shipping and signing.
 
     Raises Refusal(`currency_mismatch`, `invalid_input`, `unknown_book`, `order_conflict`)."""
     currency = _checked(order)
@@ -60,6 +60,7 @@ async def import_order(
         currency=currency,
         captured_at=order.captured_at,
         signed_at=order.signed_at,
+        shipped_at=order.shipped_at,
         content_hash=content,
     )
     if not await insert_once(session, row):
@@ -71,8 +72,10 @@ async def import_order(
 
 
 def content_hash(order: ImportOrder) -> str:
-    """What an order is, without the profiles (later imports update them) and the signing (it comes later)."""
-    plain = order.model_dump(mode="json", exclude={"merchant", "consumer", "signed_at"}, exclude_none=True)
+    """What an order is, without the profiles (later imports update them), shipping and signing (they come later)."""
+    plain = order.model_dump(
+        mode="json", exclude={"merchant", "consumer", "signed_at", "shipped_at"}, exclude_none=True
+    )
     return digest({**plain, "merchant_id": order.merchant.merchant_id, "consumer_ref": order.consumer.consumer_ref})
 
 
@@ -123,10 +126,11 @@ async def _keep_profiles(session: AsyncSession, order: ImportOrder, at: datetime
             name=merchant.name,
             commission_bps=merchant.commission_bps,
             auto_authorize=merchant.auto_authorize,
+            offers=merchant.offers,
             updated_at=at,
         ),
         ["merchant_id"],
-        ["name", "commission_bps", "auto_authorize", "updated_at"],
+        ["name", "commission_bps", "auto_authorize", "offers", "updated_at"],
     )
     known = await session.get(ConsumerRow, consumer.consumer_ref)
     if known is not None and known.currency != consumer.credit_limit.currency:
@@ -152,11 +156,13 @@ async def _same_again(session: AsyncSession, order: ImportOrder, content: str) -
     known = (await session.exec(select(OrderRow).where(OrderRow.order_id == order.order_id))).one()
     if known.content_hash != content:
         raise Refusal("order_conflict", field="order_id")
-    if order.signed_at is not None and known.signed_at != order.signed_at:
-        if known.signed_at is not None:
-            raise Refusal("order_conflict", "the order was signed at another time", field="signed_at")
-        known.signed_at = order.signed_at
-        session.add(known)
+    for moment in ("shipped_at", "signed_at"):
+        before, now = getattr(known, moment), getattr(order, moment)
+        if now is not None and before != now:
+            if before is not None:
+                raise Refusal("order_conflict", f"the order has another {moment}", field=moment)
+            setattr(known, moment, now)
+            session.add(known)
 
 
 async def _keep_parts(session: AsyncSession, order: ImportOrder, books: dict[str, BookRef]) -> None:

@@ -21,6 +21,7 @@ from backhaul.ledger import CaseRef
 from backhaul.messages import (
     AnswerFinding,
     AnswerInfo,
+    AnswerOffer,
     Authorize,
     ConfirmReceipt,
     Decline,
@@ -60,6 +61,7 @@ class Mailbox:
     escalate: Escalate | None = None
     question: RequestInfo | None = None
     information: AnswerInfo | None = None
+    offer: AnswerOffer | None = None
     finding: AnswerFinding | None = None
     waybill: ProvideWaybill | None = None
     confirm: ConfirmReceipt | None = None
@@ -183,6 +185,8 @@ class CaseRun(CaseDesk):
         self.outcome: str | None = None
         self.recovery: str | None = None
         self.credit_open = False
+        self.offer: Money | None = None
+        """What is offered for keeping the goods, while it is open."""
         self.info_over = False
         """What the merchant asked was answered, or will not be."""
         self.self_ship = request.method is Method.SELF_SHIP
@@ -220,7 +224,7 @@ class CaseRun(CaseDesk):
     @property
     def stage(self) -> Stage:
         """The derived stage."""
-        return stage_of(self.regions, self.closed)
+        return stage_of(self.regions, self.closed, retaining=self.offer is not None)
 
     @property
     def asking(self) -> bool:

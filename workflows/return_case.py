@@ -74,7 +74,9 @@ from workflows.stages.authorize import authorize, judge
 from workflows.stages.close import close
 from workflows.stages.collect import collect
 from workflows.stages.make_whole import make_whole
+from workflows.stages.offer import retain
 from workflows.stages.receive import receive
+from workflows.stages.refund_only import refund_alone
 from workflows.stages.ruling import hand_on, hand_ruling_on, note_progress
 from workflows.stages.scanning import Collection, call_off, had_the_goods
 from workflows.views import status_of
@@ -133,7 +135,10 @@ class ReturnCase:
         await judge(case)
         if not await authorize(case):
             return
-        await self._onward(case, await collect(case))
+        if not case.request.remedy.is_return:
+            await refund_alone(case)
+        elif not await retain(case):
+            await self._onward(case, await collect(case))
 
     async def _onward(self, case: CaseRun, collection: Collection | None) -> None:
         """What follows the consumer's door."""
@@ -229,11 +234,12 @@ class ReturnCase:
 
     @workflow.update(name=Update.ANSWER_OFFER.value, description=UPDATE_DESCRIPTIONS[Update.ANSWER_OFFER])
     def answer_offer(self, said: AnswerOffer) -> Ack:
+        self.case.mail.offer = said
         return self._took(f"offer: {said.answer.value}", Party.CONSUMER)
 
     @answer_offer.validator
     def _answer_offer_ok(self, said: AnswerOffer) -> None:
-        self._allow(Update.ANSWER_OFFER)
+        self._allow_once(Update.ANSWER_OFFER, self.case.mail.offer)
 
     @workflow.update(name=Update.ANSWER_FINDING.value, description=UPDATE_DESCRIPTIONS[Update.ANSWER_FINDING])
     def answer_finding(self, said: AnswerFinding) -> Ack:

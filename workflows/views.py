@@ -56,5 +56,7 @@ def status_of(run: CaseRun) -> CaseStatus:
         actions=allowed_actions(run.situation(), CODES),
         events=tuple(run.events[-LAST_EVENTS:]),
         waybill=run.waybill,
+        offer=run.offer,
+        reopens=run.request.reopens,
         closed=run.closed,
     )

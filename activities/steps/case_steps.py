@@ -22,6 +22,8 @@ from activities.contract import (
     FindApproval,
     FindRuling,
     Found,
+    Granted,
+    GrantRefund,
     JudgeCase,
     Judgement,
     OpenCorrection,
@@ -47,6 +49,7 @@ from activities.steps import (
     disputes,
     ending,
     finding,
+    granting,
     opening,
     parcel,
     recovering,
@@ -75,7 +78,8 @@ class CaseSteps:
 
         Idempotency: by case; the same request gets the stored judgement.
         Retries: `store_busy` is tried again; nothing is written before all of it is.
-        Raises: Rejected(`order_unknown`, `line_unknown`, `return_conflict`, `currency_mismatch`, `unknown_book`)."""
+        Raises: Rejected(`order_unknown`, `line_unknown`, `return_conflict`, `currency_mismatch`, `unknown_book`,
+        `reopen_unknown`, `reopen_mismatch`, `reopen_not_expired`, `reopen_limit`)."""
         return await opening.judge(self._desk, argument)
 
     @activity.defn(name=declared.record_waybill.name)
@@ -139,6 +143,16 @@ class CaseSteps:
         Raises: Rejected(`already_decided`, `ruling_unknown`, `ruling_mismatch`, `over_refund`, `exceeds_capture`,
         `over_indemnity`, `invariant_broken`, `unknown_book`), Transient(`pending`)."""
         return await settling.settle(self._desk, argument)
+
+    @activity.defn(name=declared.grant_refund.name)
+    @step
+    async def grant_refund(self, argument: GrantRefund) -> Granted:
+        """Post a refund without return: J82 for an accepted offer, J23 for the money alone.
+
+        Idempotency: by case and kind; a repeat answers the same and posts nothing.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`not_found`, `over_refund`, `exceeds_capture`, `unknown_book`)."""
+        return await granting.grant(self._desk, argument)
 
     @activity.defn(name=declared.end_case.name)
     @step

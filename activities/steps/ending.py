@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from sqlmodel import col, select
 
-from activities.contract import EndCase, Judgement, Receipt
+from activities.contract import EndCase, Granted, Judgement, Receipt
 from activities.steps.amounts import Amounts
 from activities.steps.desk import SETTLED, Desk, Work
+from activities.steps.granting import REFUND_ONLY, step_of
 from activities.steps.opening import STEP as JUDGED
 from activities.steps.parcel import SCAN, Scan
 from backhaul.errors import Rejected
@@ -54,6 +55,8 @@ async def _release(work: Work, outcome: str, amounts: Amounts | None, entries: S
     """Units, credit, claims that never left, and the place on a visit. What the consumer owes stays on the line."""
     scan = await cases.recorded(work.session, work.key, SCAN, Scan)
     charged = amounts is not None or (scan is not None and bool(scan.granted))
+    if scan is None:
+        charged = charged or await cases.recorded(work.session, work.key, step_of(REFUND_ONLY), Granted) is not None
     if outcome in GAVE_UP or not charged:
         await cases.release_units(work.session, work.key)
     owed = sum(_net(entry, P.CONSUMER_RECEIVABLE) for entry in entries if entry.template not in _FREIGHT)

@@ -36,6 +36,7 @@ def facts_of_request(request: OpenReturn, order: OrderBundle, requested_at: date
             merchant_id=order.merchant.merchant_id,
             auto_authorize=order.merchant.auto_authorize,
             credit_tier=order.merchant.credit_tier,
+            offers=order.merchant.offers,
         ),
         consumer=consumer_facts(order),
         order_id=request.order_id,
@@ -48,6 +49,9 @@ def facts_of_request(request: OpenReturn, order: OrderBundle, requested_at: date
         covers=covers_of(order, requested_at),
         payments=payments_of(order),
         outbound_damage=any(one.shows_arrival_damage for one in request.evidence),
+        remedy=request.remedy,
+        shipped_at=order.order.shipped_at,
+        evidence=len(request.evidence),
     )
 
 

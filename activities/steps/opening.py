@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from activities.contract import JudgeCase, Judgement
 from activities.steps.desk import Desk, Work, finish
 from activities.steps.facts import facts_of_request
+from activities.steps.reopening import reopened
 from backhaul.case import Stage
 from backhaul.errors import Refusal
 from backhaul.facts import CaseFacts, CoverKind, Method, Party, Verdict
@@ -19,8 +20,12 @@ from backhaul.money import Money
 from backhaul.policy.authorization import authorization, may_decline
 from backhaul.policy.book import PolicyBook
 from backhaul.policy.eligibility import eligibility
+from backhaul.policy.freight import chargeable_g, freight_amount
+from backhaul.policy.offer import retention_offer
+from backhaul.policy.refund_only import refund_only
 from backhaul.policy.refunds import refund_value
 from backhaul.policy.terms import terms_of
+from backhaul.policy.windows import is_shipped, is_signed
 from store import cases, orders
 from store.orders import OrderBundle
 from store.tables import CaseRow
@@ -29,11 +34,19 @@ STEP = "judge_case"
 _STAGES = {
     "authorized": (Stage.PICKUP, Party.COURIER),
     "merchant_review": (Stage.AUTHORIZING, Party.MERCHANT),
+    "info_requested": (Stage.AUTHORIZING, Party.CONSUMER),
     "referred": (Stage.AUTHORIZING, Party.OPERATOR),
     "declined": (Stage.CLOSING, None),
 }
 """Where a judged case goes on, for lists, and on whom it waits there."""
-_OUTCOMES = {"auto": "authorized", "merchant": "merchant_review", "refer": "referred", "deny": "declined"}
+_OUTCOMES = {
+    "auto": "authorized",
+    "merchant": "merchant_review",
+    "info": "info_requested",
+    "refer": "referred",
+    "deny": "declined",
+}
+_REFUND_ONLY = {"yes": "authorized", "merchant": "merchant_review", "platform": "merchant_review", "no": "declined"}
 
 
 async def judge(desk: Desk, argument: JudgeCase) -> Judgement:
@@ -61,6 +74,7 @@ async def _open(desk: Desk, session: AsyncSession, bundle: OrderBundle, key: str
     request, at = argument.request, argument.requested_at
     facts = facts_of_request(request, bundle, at)
     book = desk.book_for(at)
+    reopens = await reopened(session, request, book.authorization.max_reopens)
     case = CaseRef(
         merchant_id=request.merchant_id,
         order_id=request.order_id,
@@ -68,9 +82,9 @@ async def _open(desk: Desk, session: AsyncSession, bundle: OrderBundle, key: str
         consumer_ref=bundle.consumer.consumer_ref,
     )
     work = Work(session, bundle, case, key, at, book)
-    judgement = judge_facts(case, facts, book)
+    judgement = judge_facts(case, facts, book, request.zone)
     work.verdicts += judgement.verdicts
-    await cases.insert(session, _row(argument, judgement, key, at), _units(request))
+    await cases.insert(session, _row(argument, judgement, key, at, reopens), _units(request))
     if judgement.outcome == "declined":
         # What does not come back stands in nobody's way.
         await cases.release_units(session, key)
@@ -79,28 +93,58 @@ async def _open(desk: Desk, session: AsyncSession, bundle: OrderBundle, key: str
     return judgement
 
 
-def judge_facts(case: CaseRef, facts: CaseFacts, book: PolicyBook) -> Judgement:
-    """Eligible? If so: who says yes, and may the merchant say no?"""
+def judge_facts(case: CaseRef, facts: CaseFacts, book: PolicyBook, zone: str | None = None) -> Judgement:
+    """Eligible? If so: who says yes, and may the merchant say no? Is something offered for keeping the goods?"""
     first = eligibility(facts, book)
-    verdicts: tuple[Verdict, ...] = (first,)
+    if not facts.remedy.is_return:
+        return _judge_refund_only(case, facts, book, first)
+    if not first.yes:
+        return _judgement(case, facts, book, "declined", (first,))
+    decisive, declinable = authorization(facts, book), may_decline(facts, book)
+    verdicts: tuple[Verdict, ...] = (first, decisive, declinable)
+    outcome, offer = _OUTCOMES[decisive.outcome], None
+    if facts.merchant.offers and outcome != "declined":
+        result = retention_offer(facts, freight_amount(chargeable_g(facts.lines, book), zone, book), book)
+        verdicts += (result.verdict,)
+        offer = result.amount if result.verdict.yes else None
+    judged = _judgement(case, facts, book, outcome, verdicts, decisive)
+    return judged.model_copy(update={"may_decline": declinable.outcome != "no", "offer": offer})
+
+
+def _judge_refund_only(case: CaseRef, facts: CaseFacts, book: PolicyBook, first: Verdict) -> Judgement:
+    """X29: not shipped, at once; under way, no; received, the merchant decides, unless the risk rules do."""
+    rule = refund_only(facts, is_shipped(facts), is_signed(facts), book)
+    if rule.outcome == "no" or not first.yes:
+        decisive = first if rule.outcome != "no" else rule
+        return _judgement(case, facts, book, "declined", (first, rule), decisive)
+    if rule.outcome != "yes":
+        risk = authorization(facts, book)
+        if risk.outcome in {"deny", "refer"}:
+            return _judgement(case, facts, book, _OUTCOMES[risk.outcome], (first, rule, risk), risk)
+    judged = _judgement(case, facts, book, _REFUND_ONLY[rule.outcome], (first, rule), rule)
+    return judged.model_copy(update={"may_decline": True, "platform": rule.outcome == "platform"})
+
+
+def _judgement(
+    case: CaseRef,
+    facts: CaseFacts,
+    book: PolicyBook,
+    outcome: str,
+    verdicts: tuple[Verdict, ...],
+    decisive: Verdict | None = None,
+) -> Judgement:
+    decisive = decisive or verdicts[0]
     currency = facts.lines[0].paid.currency
-    refundable, outcome, decisive = Money.zero(currency), "declined", first
-    statute = False
-    if first.yes:
-        decisive, declinable = authorization(facts, book), may_decline(facts, book)
-        verdicts += (decisive, declinable)
-        outcome, statute = _OUTCOMES[decisive.outcome], declinable.outcome == "no"
-        refundable = refund_value(facts).total
     return Judgement(
         case=case,
         outcome=outcome,
         reasons=decisive.reasons,
         text=decisive.text,
         paid=_paid(facts, currency),
-        refundable=refundable,
+        refundable=refund_value(facts).total if verdicts[0].yes else Money.zero(currency),
         rfi=facts.cover(CoverKind.RFI) is not None,
         rdv=facts.cover(CoverKind.RDV) is not None,
-        may_decline=not statute,
+        may_decline=True,
         book=book.ref,
         terms=terms_of(book),
         verdicts=verdicts,
@@ -119,10 +163,14 @@ def _units(request: OpenReturn) -> list[tuple[str, int]]:
     return list(units.items())
 
 
-def _row(argument: JudgeCase, judgement: Judgement, key: str, at: datetime) -> CaseRow:
+def _row(argument: JudgeCase, judgement: Judgement, key: str, at: datetime, reopens: str | None) -> CaseRow:
     case = judgement.case
     stage, waiting_on = _STAGES[judgement.outcome]
-    if waiting_on is Party.COURIER and argument.request.method is Method.SELF_SHIP:
+    if judgement.outcome == "authorized" and not argument.request.remedy.is_return:
+        stage, waiting_on = Stage.REFUNDING, Party.PSP
+    elif judgement.outcome == "authorized" and judgement.offer is not None:
+        stage, waiting_on = Stage.RETAINING, Party.CONSUMER
+    elif waiting_on is Party.COURIER and argument.request.method is Method.SELF_SHIP:
         waiting_on = Party.CONSUMER
     return CaseRow(
         case_key=key,
@@ -133,6 +181,7 @@ def _row(argument: JudgeCase, judgement: Judgement, key: str, at: datetime) -> C
         workflow_id=argument.workflow_id,
         request=argument.request.model_dump(mode="json"),
         request_hash=argument.request_hash,
+        reopens=reopens,
         book_version=judgement.book.version,
         book_hash=judgement.book.hash,
         stage=stage.value,

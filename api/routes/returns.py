@@ -41,7 +41,8 @@ SOURCE_HEADER: dict[int | str, dict[str, Any]] = {
     **documented(
         (Role.SERVICE,),
         "idempotency_key_required", "idempotency_mismatch", "order_unknown", "line_unknown", "return_conflict",
-        "return_closed", "no_answer", "unavailable",
+        "reopen_unknown", "reopen_not_expired", "reopen_mismatch", "reopen_limit", "return_closed", "no_answer",
+        "unavailable",
         also={200: {"model": FirstDecision, "description": "the same return was open already"}},
     ),
 )  # fmt: skip

@@ -32,8 +32,12 @@ def show_case(console: Console, status: CaseStatus) -> None:
         parts.append(Line(f"send: {status.attention.send}   runbook: {status.attention.runbook}"))
     if status.waiting is not None:
         waiting = status.waiting
-        span = f"since {moment(waiting.since)}, until {moment(waiting.due)}"
+        span = f"since {moment(waiting.told or waiting.since)}, until {moment(waiting.due)}"
         parts.append(Line(f"waits on {waiting.on.value} for {waiting.code}, {span}"))
+    if status.offer is not None:
+        parts.append(Line(f"offered {status.offer} for keeping the goods"))
+    if status.reopens:
+        parts.append(Line(f"opened again after {status.reopens} expired"))
     if status.waybill:
         parts.append(Line(f"waybill {status.waybill}"))
     parts.append(_money(status.money))

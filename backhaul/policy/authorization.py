@@ -11,7 +11,8 @@ from backhaul.policy.windows import has_excluded_category, inside_window
 
 
 def authorization(facts: CaseFacts, book: PolicyBook) -> Verdict:
-    """`auto`, `merchant` (review), `refer` (a person of ours) or `deny`, for a case that is eligible."""
+    """`auto`, `merchant` (review), `info` (evidence first), `refer` (a person of ours) or `deny`, for a case that is
+    eligible."""
     rules = book.authorization
     amount = refund_value(facts).total
     over = facts.reason in rules.review_reasons and amount > rules.review_above
@@ -19,6 +20,8 @@ def authorization(facts: CaseFacts, book: PolicyBook) -> Verdict:
         outcome, code, rule = "deny", Code.RISK_DENIED, "4.6.risk"
     elif facts.consumer.risk is Risk.REFER:
         outcome, code, rule = "refer", Code.RISK_REFERRED, "4.6.risk"
+    elif facts.reason in rules.evidence_reasons and not facts.evidence:
+        outcome, code, rule = "info", Code.EVIDENCE_NEEDED, "X2"
     elif not facts.merchant.auto_authorize:
         outcome, code, rule = "merchant", Code.MERCHANT_REVIEWS_ALL, "4.1.review"
     elif over:

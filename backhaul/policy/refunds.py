@@ -71,6 +71,15 @@ def refund_value(facts: CaseFacts, less: Mapping[str, Money] | None = None) -> R
     return _value(parts, _currency(facts))
 
 
+def partial_refund(facts: CaseFacts, amount: Money) -> RefundValue:
+    """A part of what the case's goods are worth, without a return (J82), at most all of it: by line in proportion to
+    what each may still be refunded, with its commission."""
+    most = [refundable(line) for line in facts.lines]
+    total = Money.sum(most, _currency(facts))
+    shares = amount.at_most(total).split([each.minor for each in most]) if total else most
+    return _value([_part(line, share) for line, share in zip(facts.lines, shares, strict=True)], _currency(facts))
+
+
 def refund_rest(facts: CaseFacts, done: Iterable[LineRefund], less: Mapping[str, Money] | None = None) -> RefundValue:
     """What is still to be charged after earlier charges of this same case: the second J22 or J23, after a ruling."""
     earlier: dict[str, LineRefund] = {}

@@ -32,6 +32,11 @@ class Authorization(Section):
     review_reasons: tuple[Reason, ...] = Field(description="reasons that go to the merchant above the amount")
     review_above: Amount
     max_reopens: Count = Field(description="X2: how often an expired case may be opened again")
+    evidence_reasons: tuple[Reason, ...] = Field(
+        default=(),
+        exclude_if=lambda reasons: not reasons,
+        description="X2: reasons for which evidence is asked for where the request brings none",
+    )
 
 
 class Zone(Section):

@@ -22,6 +22,7 @@ class Code(StrEnum):
     AUTO_AUTHORIZED = "auto_authorized"
     MERCHANT_REVIEWS_ALL = "merchant_reviews_all"
     REASON_NEEDS_MERCHANT = "reason_needs_merchant"
+    EVIDENCE_NEEDED = "evidence_needed"
     RISK_REFERRED = "risk_referred"
     RISK_DENIED = "risk_denied"
     STATUTORY_RETURN = "statutory_return"
@@ -109,6 +110,7 @@ TEXTS: dict[Code, Text] = {
     Code.AUTO_AUTHORIZED: _t("The return is authorised at once.", "退货申请自动通过。"),
     Code.MERCHANT_REVIEWS_ALL: _t("The merchant looks at every request.", "商家需审核全部申请。"),
     Code.REASON_NEEDS_MERCHANT: _t("Reason and amount need the merchant's review.", "该原因和金额需商家审核。"),
+    Code.EVIDENCE_NEEDED: _t("Evidence is asked for first.", "需先补充凭证。"),
     Code.RISK_REFERRED: _t("A person looks at the request first.", "该申请需人工审核。"),
     Code.RISK_DENIED: _t("The request is denied by the risk rules.", "该申请因风险规则被拒绝。"),
     Code.STATUTORY_RETURN: _t(

@@ -25,6 +25,16 @@ def is_signed(facts: CaseFacts) -> bool:
     return facts.signed_at is not None and facts.signed_at <= facts.requested_at
 
 
+def is_shipped(facts: CaseFacts) -> bool:
+    """Had the goods left at the request? What is signed for was shipped."""
+    return is_signed(facts) or (facts.shipped_at is not None and facts.shipped_at <= facts.requested_at)
+
+
+def is_cancelled_sale(facts: CaseFacts) -> bool:
+    """Is the money alone asked for, of goods that never left (X29)?"""
+    return not facts.remedy.is_return and not is_shipped(facts)
+
+
 def inside_window(facts: CaseFacts, book: PolicyBook) -> bool:
     """Is the request inside the window of its reason? Goods that are not signed for have none."""
     if facts.signed_at is None or not is_signed(facts):

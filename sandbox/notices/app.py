@@ -14,12 +14,13 @@ from sandbox.common.due import Work
 from sandbox.common.errors import Refusal
 from sandbox.common.party import Party
 from sandbox.common.settings import PartySettings
-from sandbox.common.wire import Body, Call, Made, Millis, Nothing, Strict, Text
+from sandbox.common.wire import Amount, Body, Call, Currency, Made, Millis, Nothing, Strict, Text
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS notices (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, notice_id TEXT NOT NULL UNIQUE, key TEXT NOT NULL UNIQUE,
   recipient TEXT NOT NULL, subject TEXT NOT NULL, about TEXT NOT NULL, en TEXT NOT NULL, zh TEXT NOT NULL, due TEXT,
+  amount INTEGER, currency TEXT,
   state TEXT NOT NULL, code TEXT, delivered_us INTEGER);
 CREATE INDEX IF NOT EXISTS notices_of ON notices (recipient, seq);
 """
@@ -36,6 +37,8 @@ class NewNotice(Strict):
     en: Annotated[str, Field(min_length=1, max_length=2000)]
     zh: Annotated[str, Field(min_length=1, max_length=2000)]
     due: Text | None = None
+    amount: Amount | None = None
+    currency: Currency | None = None
 
 
 class Script(Strict):
@@ -84,10 +87,12 @@ class Inbox(Party):
         notice_id = self.book.new_id("ntc_", call.key)
         delivered = call.now_us if script.state == "delivered" else None
         what = (wanted.recipient, wanted.subject, wanted.about, wanted.en, wanted.zh, wanted.due)
+        money = (wanted.amount, wanted.currency)
         self.book.run(
-            """INSERT INTO notices (notice_id, key, recipient, subject, about, en, zh, due, state, code, delivered_us)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            notice_id, call.key, *what, script.state, _code(script.state), delivered,
+            """INSERT INTO notices
+               (notice_id, key, recipient, subject, about, en, zh, due, amount, currency, state, code, delivered_us)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            notice_id, call.key, *what, *money, script.state, _code(script.state), delivered,
         )  # fmt: skip
         if script.then is not None:
             self.book.plan("arrive", notice_id, {"state": script.then}, at_us=call.now_us + script.after_ms * 1000)
@@ -124,7 +129,9 @@ def _code(state: str) -> Code | None:
 
 
 def _view(row: Row) -> Body:
-    names = ("notice_id", "key", "recipient", "subject", "about", "en", "zh", "due", "state", "code")
+    names = (
+        "notice_id", "key", "recipient", "subject", "about", "en", "zh", "due", "amount", "currency", "state", "code",
+    )  # fmt: skip
     return {name: row[name] for name in names} | {"delivered_at": rfc3339_or_none(row["delivered_us"])}
 
 

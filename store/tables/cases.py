@@ -24,6 +24,7 @@ class CaseRow(Table, table=True):
     workflow_id: str
     request: dict[str, Any] = column.document()
     request_hash: str
+    reopens: str | None = Field(default=None, index=True)
     book_version: str
     book_hash: str
     stage: str = Field(index=True)

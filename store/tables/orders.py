@@ -20,6 +20,7 @@ class MerchantRow(Table, table=True):
     name: str = ""
     commission_bps: int = 0
     auto_authorize: bool = True
+    offers: bool = False
     credit_tier: int = 0
     updated_at: datetime = column.moment()
 
@@ -55,6 +56,7 @@ class OrderRow(Table, table=True):
     currency: str = column.currency()
     captured_at: datetime = column.moment()
     signed_at: datetime | None = column.moment_or_none()
+    shipped_at: datetime | None = column.moment_or_none()
     content_hash: str
 
 

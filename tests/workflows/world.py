@@ -19,7 +19,7 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from backhaul.client import Backhaul, request_hash
-from backhaul.facts import CoverKind, Finding, LineFinding, Method, Party, Reason, Risk
+from backhaul.facts import CoverKind, Finding, LineFinding, Method, Party, Reason, RemedyKind, Risk
 from backhaul.ids import return_id
 from backhaul.ledger import JournalEntry, Side
 from backhaul.messages import (
@@ -80,7 +80,12 @@ class Plan:
     rdv: bool = True
     auto: bool = True
     commission_bps: int = 500
-    signed_days_ago: float = 2
+    signed_days_ago: float | None = 2
+    """None: not signed for."""
+    shipped_days_ago: float | None = None
+    offers: bool = False
+    remedy: RemedyKind = RemedyKind.RETURN
+    reopens: str | None = None
     merchant: str | None = None
     order: str | None = None
     book: str = "2025-05"
@@ -216,6 +221,16 @@ class Case:
             await asyncio.sleep(0.02)
         raise AssertionError("the courier never came")
 
+    async def posted(self, template: str) -> dict[str, int]:
+        """What one template moved on the case: account to debits less credits, in minor units; nothings left out."""
+        async with self.world.store.read() as session:
+            posted = await ledger.entries_of(session, f"{self.request.merchant_id}/{self.request.rma_id}")
+        moved: dict[str, int] = {}
+        for line in (line for item in posted if item.entry.template == template for line in item.entry.lines):
+            sign = 1 if line.side is Side.DEBIT else -1
+            moved[line.account] = moved.get(line.account, 0) + sign * line.amount.minor
+        return {account: minor for account, minor in moved.items() if minor}
+
     async def entries(self) -> list[tuple[str, int]]:
         """The case's journal: (template, amount in minor units as it stands in one book), in order posted."""
         async with self.world.store.read() as session:
@@ -233,12 +248,13 @@ def _amount(entry: JournalEntry) -> int:
 
 @dataclass
 class World:
-    """One server, one worker, one store, the three parties."""
+    """One server, one worker, one store, the four parties."""
 
     env: WorkflowEnvironment
     store: Store
     outside: Outside
     backhaul: Backhaul
+    imported: dict[str, ImportOrder] = field(default_factory=dict)
 
     async def now(self) -> datetime:
         """The server's time."""
@@ -246,6 +262,10 @@ class World:
             return (await self.env.get_current_time()).astimezone(UTC)
         except Exception:
             return datetime.now(UTC)
+
+    def order_of(self, case: Case) -> ImportOrder:
+        """The order of a case, for another return of it."""
+        return self.imported[case.request.order_id]
 
     async def until(self, moment: datetime) -> None:
         """Let time pass up to a moment; a moment that is over is over."""
@@ -267,7 +287,10 @@ class World:
         order = ImportOrder(
             order_id=order_id,
             merchant=MerchantProfile(
-                merchant_id=merchant, commission_bps=plan.commission_bps, auto_authorize=plan.auto
+                merchant_id=merchant,
+                commission_bps=plan.commission_bps,
+                auto_authorize=plan.auto,
+                offers=plan.offers,
             ),
             consumer=ConsumerProfile(
                 consumer_ref=f"c-{order_id}", tier=plan.tier, credit_limit=cny(plan.credit), risk=plan.risk.value
@@ -280,8 +303,9 @@ class World:
             ),
             payments=(OrderPayment(payment_id=f"pay-{order_id}", amount=cny(paid)),),
             covers=tuple(covers),
-            captured_at=now - timedelta(days=plan.signed_days_ago + 2),
-            signed_at=now - timedelta(days=plan.signed_days_ago),
+            captured_at=now - timedelta(days=(plan.signed_days_ago or 0) + 2),
+            signed_at=None if plan.signed_days_ago is None else now - timedelta(days=plan.signed_days_ago),
+            shipped_at=None if plan.shipped_days_ago is None else now - timedelta(days=plan.shipped_days_ago),
         )
         await self.outside.capture(f"pay-{order_id}", paid, merchant, f"c-{order_id}")
         for cover in covers:
@@ -300,7 +324,7 @@ class World:
             sum_insured=cny(insured),
             premium_merchant=cny(merchant),
             premium_platform=cny(platform),
-            bound_at=now - timedelta(days=plan.signed_days_ago + 2),
+            bound_at=now - timedelta(days=(plan.signed_days_ago or 0) + 2),
             book_version=plan.book,
         )
 
@@ -309,6 +333,7 @@ class World:
         plan = plan or Plan()
         order = order or await self.import_order(plan)
         rma = f"R{next(_NUMBERS)}"
+        self.imported[order.order_id] = order
         back = plan.back or [(line.line_id, line.quantity) for line in order.lines]
         request = OpenReturn(
             merchant_id=order.merchant.merchant_id,
@@ -318,6 +343,8 @@ class World:
             method=plan.method,
             lines=tuple(ReturnLine(line_id=line, quantity=count) for line, count in back),
             address_ref=f"addr-{order.order_id}",
+            remedy=plan.remedy,
+            reopens=plan.reopens,
         )
         await self.hold_courier(request)
         first = await self.backhaul.open(request)

@@ -1,4 +1,4 @@
-"""Stage 1: is the return allowed, and who says so? Domain 4.1, 4.6, X1, X2, X13."""
+"""Stage 1: is the return allowed, and who says so? Domain 4.1, 4.6, X1, X2, X13, X29."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backhaul.case import Region
 from backhaul.disputes import Question
 from backhaul.facts import Party, digest
 from workflows.case_run import CaseRun
-from workflows.stages.notices import ask
+from workflows.stages.notices import ask, remind
 from workflows.stages.ruling import dispute
 
 
@@ -37,6 +37,8 @@ async def authorize(run: CaseRun) -> bool:
             return True
         case "merchant_review":
             return await _merchant_review(run)
+        case "info_requested":
+            return await _information(run) and await _merchant_review(run, "info_answered")
         case "referred":
             return await _arbitrate(run, "the rules refer the request to a human", heard=False)
         case _:
@@ -44,24 +46,28 @@ async def authorize(run: CaseRun) -> bool:
             return False
 
 
-async def _merchant_review(run: CaseRun) -> bool:
-    """X1: reminded once, then the merchant's silence authorizes. X2: they may ask the consumer first, once; with the
-    answer their time starts anew."""
+async def _merchant_review(run: CaseRun, about: str = "") -> bool:
+    """X1, X29: reminded once, then the merchant's silence authorizes. X2: they may ask the consumer first, once; with
+    the answer their time starts anew."""
     mail, terms = run.mail, run.judged.terms
 
     def said() -> bool:
         return bool(mail.authorize or mail.decline or mail.withdraw or run.asking)
 
-    about = "review_request"
+    if run.request.remedy.is_return:
+        about, seconds = about or "review_request", terms.merchant_silence_s
+        reminders = {"review_reminder": terms.merchant_reminder_s}
+    else:
+        about, seconds, reminders = "refund_only_request", terms.refund_only_s, {}
     while True:
         answered = await ask(
             run,
             Party.MERCHANT,
             about,
             "merchant_review",
-            terms.merchant_silence_s,
+            seconds,
             said,
-            reminders={"review_reminder": terms.merchant_reminder_s},
+            reminders=reminders,
         )
         if mail.withdraw is not None:
             return _withdrawn(run)
@@ -72,7 +78,7 @@ async def _merchant_review(run: CaseRun) -> bool:
         about = "info_answered"
     if mail.decline is not None:
         run.tell(f"declined: {mail.decline.reason}", Party.MERCHANT)
-        return await _escalation(run)
+        return await (_escalation(run) if run.request.remedy.is_return else _money_refused(run))
     run.tell("authorized" if answered else "authorized by silence", Party.MERCHANT if answered else Party.PLATFORM)
     run.regions.to(Region.AUTHORIZATION, "authorized")
     return True
@@ -120,6 +126,16 @@ async def _escalation(run: CaseRun) -> bool:
     if not escalated:
         return False
     return await _arbitrate(run, "the consumer escalated the merchant's refusal")
+
+
+async def _money_refused(run: CaseRun) -> bool:
+    """X29: a refused refund without return goes to the platform where the book lets it force one; by later books the
+    refusal is final, and the consumer may return the goods instead."""
+    run.regions.to(Region.AUTHORIZATION, "declined")
+    if run.judged.platform:
+        return await _arbitrate(run, "the merchant refused a refund without return, which the platform may grant")
+    await remind(run, Party.CONSUMER, "refund_only_refused")
+    return False
 
 
 async def _arbitrate(run: CaseRun, headline: str, *, heard: bool = True) -> bool:

@@ -26,6 +26,8 @@ def notice_request(letter: NoticeLetter) -> w.NoticeRequestWire:
         en=letter.text.en,
         zh=letter.text.zh,
         due=None if letter.due is None else letter.due.astimezone(UTC).isoformat(),
+        amount=None if letter.amount is None else letter.amount.minor,
+        currency=None if letter.amount is None else letter.amount.currency,
     )
 
 

@@ -14,6 +14,8 @@ class NoticeRequestWire(WireModel):
     en: str
     zh: str
     due: str | None = None
+    amount: int | None = None
+    currency: str | None = None
 
 
 class NoticeWire(WireModel):

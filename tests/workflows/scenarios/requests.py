@@ -159,18 +159,15 @@ async def refusal_stands(world: World) -> Case:
     return case
 
 
-@scenario("X13", timer="timers.ruling")
+@scenario("X13")
 async def refusal_overruled(world: World) -> Case:
-    """Escalated in time: a human of the platform allows the return; the alarm repeats while nobody rules."""
+    """Escalated in time: a human of the platform allows the return."""
     case = await _refused(world)
     await case.waits_for("escalation")
     await world.env.sleep(timedelta(days=6))
     await case.say("escalate", Escalate(reason="it was broken"))
     parked = (await case.parks("arbitration_needed")).attention
     assert parked is not None and parked.send.startswith("apply_ruling")
-    await world.until(parked.due + timedelta(minutes=1))
-    again = (await case.until(lambda s: s.attention is not None and s.attention.due > parked.due, "again")).attention
-    assert again is not None and timedelta(hours=48) <= again.due - parked.due < timedelta(hours=48, minutes=5)
     await case.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "authorization", "authorize")))
     await to_the_merchant(case)
     await case.say("confirm_receipt", ConfirmReceipt())
