@@ -25,6 +25,7 @@ from backhaul.messages import (
 )
 from backhaul.money import Money
 from backhaul.policy.terms import Terms
+from backhaul.reconciliation import ReconciliationReport, ResolveFinding
 
 # ---- the case's own steps: one transaction in our database each ----------------------------------------------------
 
@@ -652,6 +653,67 @@ class EndCorrection(Frozen):
     n: int
     outcome: str
     regions: dict[str, str]
+    at: datetime
+
+
+# ---- reconciliation ------------------------------------------------------------------------------------------------
+
+
+class OpenReconciliation(Frozen):
+    """Begin a run under its cut. A repeat is the same run."""
+
+    cut: str
+    workflow_id: str
+    at: datetime
+
+
+class Reconciling(Frozen):
+    """Whose statements are fetched, and how long a parked run waits before it looks again by itself."""
+
+    cut: str
+    providers: tuple[str, ...]
+    park_s: float
+
+
+class FetchStatement(Frozen):
+    """Fetch what is new on a provider's statement, some pages at a time."""
+
+    provider: str
+
+
+class Fetched(Frozen):
+    """`more`: there is more to be fetched."""
+
+    provider: str
+    rows: int
+    more: bool = False
+
+
+class CompareBooks(Frozen):
+    """Compare the statements with the journal and run the 17 lines. Findings are kept, corrections opened."""
+
+    cut: str
+    lag_s: float
+    whole: bool = False
+
+
+class CorrectionStart(Frozen):
+    """A correction that the store has opened and nobody may have started."""
+
+    workflow_id: str
+    start: StartCorrection
+
+
+class BooksCompared(Frozen):
+    report: ReconciliationReport
+    corrections: tuple[CorrectionStart, ...] = ()
+
+
+class ExplainFinding(Frozen):
+    """Keep why a finding is no trouble."""
+
+    said: ResolveFinding
+    cut: str
     at: datetime
 
 

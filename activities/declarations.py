@@ -53,6 +53,8 @@ LOCAL_LIMIT = timedelta(seconds=2)
 STORE_TIMEOUT = timedelta(seconds=10)
 EFFECT_TIMEOUT = timedelta(seconds=15)
 """Longer than the HTTP timeout of 8 s, so that the activity itself reports an unknown answer."""
+COMPARE_TIMEOUT = timedelta(hours=1)
+"""All books of years, looked at once a day; it heartbeats as effects do."""
 HEARTBEAT_TIMEOUT = timedelta(seconds=3)
 """Effects heartbeat every second: a killed worker costs 3 s, not 15."""
 
@@ -187,6 +189,26 @@ prove_batch = _effect(
 )
 pay_batch = _effect(
     "pay_batch", QUEUE_PAYMENTS, c.PayBatch, c.Receipt, lambda a: f"pay {a.batch.net} to {a.batch.merchant_id}"
+)
+
+open_reconciliation = _step(
+    "open_reconciliation", c.OpenReconciliation, c.Reconciling, lambda a: f"reconcile at {a.cut}"
+)
+fetch_statement = _effect(
+    "fetch_statement", QUEUE, c.FetchStatement, c.Fetched, lambda a: f"what is new on the statement of {a.provider}"
+)
+compare_books: Effect[c.CompareBooks, c.BooksCompared] = Effect(
+    "compare_books",
+    c.CompareBooks,
+    c.BooksCompared,
+    lambda a: "statements against the journal, and the 17 invariants",
+    QUEUE,
+    COMPARE_TIMEOUT,
+    STORE,
+    HEARTBEAT_TIMEOUT,
+)
+explain_finding = _step(
+    "explain_finding", c.ExplainFinding, c.BooksCompared, lambda a: f"finding {a.said.finding_id} is explained"
 )
 
 DECLARED: tuple[Declared[Any, Any], ...] = tuple(

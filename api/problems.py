@@ -82,6 +82,7 @@ STATUS: dict[str, int] = {
     "too_many_messages": 429,
     # why a case is parked
     "ruling_needed": 409,
+    "reconciliation_difference": 409,
     "arbitration_needed": 409,
     "cancel_requested": 409,
     "insurer_late": 409,

@@ -49,6 +49,9 @@ REASONS: dict[str, Attention] = {
         "Somebody asked to cancel after the courier had the goods; going on ignores it.", RETRY
     ),
     # our own side
+    "reconciliation_difference": Attention(
+        "The books, or a provider's statement, are not as an invariant says; retrying looks again.", RETRY
+    ),
     "invariant_broken": Attention("An invariant does not hold; nothing was written.", RETRY),
     "effect_conflict": Attention("The payment key was used before for another amount, payee or purpose.", RETRY),
     "entry_conflict": Attention("The journal entry was posted before with other lines.", RETRY),

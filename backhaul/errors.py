@@ -132,6 +132,7 @@ CODES: dict[str, str] = {
     "insurer_late": "The insurer has not decided, or not paid, within the time that the policy book gives it.",
     "funding_refused": "The insurer refuses to pay the platform for an advance.",
     "cancel_requested": "Somebody asked to cancel after the courier had the goods.",
+    "reconciliation_difference": "The books, or a provider's statement, are not as an invariant says.",
     "courier_refused": "The courier refuses the goods; a human decides how they travel.",
     "unavailable": "Temporal or the database cannot be reached now; try again.",
     "internal_error": "A bug on our side; nothing of yours is lost.",

@@ -90,6 +90,11 @@ def settlement_id(merchant_id: str, cut: str) -> str:
     return f"settlement:{part(merchant_id, 'merchant_id')}:{part(cut, 'cut')}"
 
 
+def reconciliation_id(cut: str) -> str:
+    """Workflow id of a Reconciliation."""
+    return f"reconciliation:{part(cut, 'cut')}"
+
+
 def item_ref(case: CaseId, line_id: str) -> str:
     """How a courier names one line of one case: `merchant/rma/line`."""
     return f"{case.key}/{part(line_id, 'line_id')}"

@@ -22,10 +22,17 @@ class WorkflowType(StrEnum):
     DISPUTE = "Dispute"
     SETTLEMENT_CYCLE = "SettlementCycle"
     SETTLEMENT = "Settlement"
+    RECONCILIATION = "Reconciliation"
 
 
 SETTLEMENT_SCHEDULE = "settlement-cycle"
 """Id of the Temporal Schedule that starts SettlementCycle."""
+RECONCILIATION_SCHEDULE = "reconciliation:daily"
+"""Id of the Temporal Schedule that starts Reconciliation, and the beginning of the workflow ids it makes."""
+RESOLVE_FINDING = "resolve_finding"
+"""The one update that only Reconciliation takes."""
+REPORT_QUERY = "report"
+"""The query of Reconciliation: its latest report."""
 
 LEFT_ALONE = "left_alone"
 """Signal of a parked Settlement to its SettlementCycle: do not wait for me."""

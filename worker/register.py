@@ -1,4 +1,4 @@
-"""Set up a Temporal namespace for Backhaul: search attributes and the settlement schedule. Safe to run again.
+"""Set up a Temporal namespace for Backhaul: search attributes and the schedules. Safe to run again.
 
 `python -m worker.register`
 """
@@ -28,7 +28,8 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.contract import CycleRequest
-from backhaul.names import QUEUE, SEARCH_ATTRIBUTES, SETTLEMENT_SCHEDULE, WorkflowType
+from backhaul.names import QUEUE, RECONCILIATION_SCHEDULE, SEARCH_ATTRIBUTES, SETTLEMENT_SCHEDULE, WorkflowType
+from backhaul.reconciliation import ReconcileRequest
 from worker.log import configure
 from worker.process import Misconfigured, connect_with, read_settings, run_main
 from worker.settings import Settings
@@ -108,12 +109,38 @@ def settlement_schedule(settings: Settings) -> Schedule:
     )
 
 
-async def register_schedule(client: Client, settings: Settings) -> bool:
-    """Create the settlement schedule, or bring its times and action up to date; whether it is paused stays as people
-    left it. True: it was created."""
-    wanted = settlement_schedule(settings)
+def reconciliation_schedule(settings: Settings) -> Schedule:
+    """One run at a time: a run that is parked over its findings looks again by itself, so no other one starts."""
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            WorkflowType.RECONCILIATION.value,
+            ReconcileRequest(),
+            id=RECONCILIATION_SCHEDULE,
+            task_queue=QUEUE,
+            static_summary="Books against statements",
+        ),
+        spec=ScheduleSpec(cron_expressions=[settings.reconciliation_cron]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP),
+        state=ScheduleState(
+            paused=settings.reconciliation_paused, note="Made by worker.register; pause and trigger it as you need."
+        ),
+    )
+
+
+async def register_schedules(client: Client, settings: Settings) -> dict[str, bool]:
+    """Every schedule by its id; True: it was created."""
+    wanted = {
+        SETTLEMENT_SCHEDULE: settlement_schedule(settings),
+        RECONCILIATION_SCHEDULE: reconciliation_schedule(settings),
+    }
+    return {name: await register_schedule(client, name, schedule) for name, schedule in wanted.items()}
+
+
+async def register_schedule(client: Client, name: str, wanted: Schedule) -> bool:
+    """Create a schedule, or bring its times and action up to date; whether it is paused stays as people left it.
+    True: it was created."""
     try:
-        await client.create_schedule(SETTLEMENT_SCHEDULE, wanted)
+        await client.create_schedule(name, wanted)
         return True
     except ScheduleAlreadyRunningError:
         pass
@@ -122,7 +149,7 @@ async def register_schedule(client: Client, settings: Settings) -> bool:
         wanted.state = found.description.schedule.state
         return ScheduleUpdate(schedule=wanted)
 
-    await client.get_schedule_handle(SETTLEMENT_SCHEDULE).update(update)
+    await client.get_schedule_handle(name).update(update)
     return False
 
 
@@ -132,8 +159,9 @@ async def main() -> int:
     configure(settings.log_format, settings.log_level)
     client = await connect_with(settings)
     added = await register_attributes(client)
-    created = await register_schedule(client, settings)
-    log.info("registered", search_attributes=list(added), schedule="created" if created else "up to date")
+    created = await register_schedules(client, settings)
+    said = {name: "created" if new else "up to date" for name, new in created.items()}
+    log.info("registered", search_attributes=list(added), schedules=said)
     return 0
 
 

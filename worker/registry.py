@@ -21,6 +21,7 @@ from activities.declarations import DECLARED, Declared
 from activities.insurers import InsurerActivities
 from activities.notices import NoticeActivities
 from activities.payments import PaymentActivities
+from activities.reconciliation_steps import ReconciliationSteps
 from activities.settlement_steps import SettlementSteps
 from activities.steps import CaseSteps
 from activities.steps.desk import utc_now
@@ -30,6 +31,7 @@ from gateways.registry import Gateways
 from store.engine import Store
 from workflows.correction import Correction
 from workflows.dispute import Dispute
+from workflows.reconciliation import Reconciliation
 from workflows.recovery import Recovery
 from workflows.return_case import ReturnCase
 from workflows.settlement import Settlement
@@ -37,7 +39,15 @@ from workflows.settlement_cycle import SettlementCycle
 
 Activity = Callable[..., Any]
 
-WORKFLOWS: tuple[type, ...] = (ReturnCase, Dispute, Correction, Recovery, SettlementCycle, Settlement)
+WORKFLOWS: tuple[type, ...] = (
+    ReturnCase,
+    Dispute,
+    Correction,
+    Recovery,
+    SettlementCycle,
+    Settlement,
+    Reconciliation,
+)
 PASSED_THROUGH = (
     "backhaul",
     "activities.contract",
@@ -91,6 +101,7 @@ def activities_of(
         for implementation in (
             CaseSteps(store, library, book, clock=clock),
             SettlementSteps(store, library, book, clock=clock),
+            ReconciliationSteps(store, gateways, library, book, clock=clock),
             CourierActivities(store, gateways, clock),
             PaymentActivities(store, gateways, clock),
             InsurerActivities(store, gateways, clock),

@@ -132,6 +132,8 @@ class Settings(BaseWorkerSettings):
         default=None, gt=0, description="Seconds between settlement cycles, in place of the cron: for demos and tests"
     )
     settlement_paused: bool = Field(default=False, description="Create the settlement schedule paused")
+    reconciliation_cron: str = Field(default="0 4 * * *", description="When a reconciliation starts, in UTC")
+    reconciliation_paused: bool = Field(default=False, description="Create the reconciliation schedule paused")
 
     @field_validator("queues", mode="before")
     @classmethod

@@ -15,7 +15,7 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from backhaul.cli import accounts, cases, remote, tables
+from backhaul.cli import accounts, cases, reconciling, remote, tables
 from backhaul.cli import credit as credit_line
 from backhaul.cli import doctor as examination
 from backhaul.cli.doctor import Finding
@@ -26,6 +26,7 @@ from backhaul.errors import BackhaulError
 from backhaul.ids import part
 from backhaul.messages import ImportOrder, OpenReturn
 from backhaul.names import QUEUE, WorkflowType
+from backhaul.reconciliation import ReconcileRequest, ReconciliationReport, ResolveFinding
 from backhaul.statements import to_csv
 
 M = TypeVar("M", bound=BaseModel)
@@ -214,6 +215,38 @@ def statement(
             accounts.show(out, found, chinese=chinese)
 
     run(work(), as_json=as_json)
+
+
+@app.command()
+def reconcile(
+    cut: Annotated[str | None, typer.Option(help="Name of the run; the time by default.")] = None,
+    report: Annotated[bool, typer.Option("--report", help="Show a run that was; without --cut the newest.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Compare everything again, not only what is new.")] = False,
+    hold: Annotated[bool, typer.Option("--hold", help="Let the run park over what it finds.")] = False,
+    explain: Annotated[str | None, typer.Option(metavar="ID", help="This finding of --cut is no trouble.")] = None,
+    note: Annotated[str, typer.Option(help="Why; with --explain.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Compare books and statements now, and show what was found. Exit code 1 while anything is open."""
+    if explain is not None and not (cut and note):
+        raise usage("--explain needs --cut and --note")
+
+    async def work() -> ReconciliationReport:
+        client = await connect()
+        if explain is not None:
+            await reconciling.explain(client, cut or "", ResolveFinding(finding_id=explain, note=note))
+        if report or explain is not None:
+            return await reconciling.latest(client, cut)
+        name = cut or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        return await reconciling.begin(client, ReconcileRequest(cut=name, hold=hold, whole=whole))
+
+    found = run(work(), as_json=as_json)
+    if as_json:
+        emit(found)
+    else:
+        reconciling.show(out, found)
+    if found.open:
+        raise typer.Exit(Exit.REFUSED)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import func
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -114,3 +115,9 @@ async def some(
     if state is not None:
         wanted = wanted.where(FindingRow.state == state)
     return tuple((await session.exec(wanted.order_by(col(FindingRow.finding_id)).limit(limit))).all())
+
+
+async def counts(session: AsyncSession) -> dict[str, int]:
+    """How many findings there are by state; closed ones left out."""
+    found = select(FindingRow.state, func.count()).where(FindingRow.state != CLOSED).group_by(col(FindingRow.state))
+    return dict((await session.exec(found)).all())

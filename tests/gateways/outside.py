@@ -52,7 +52,7 @@ class Outside:
         body = {"payment_id": payment_id, "amount": minor, "currency": "CNY", "payee": merchant, "payer": consumer}
         await self.control("psp", "payments", body)
 
-    async def cover(self, coverage_id: str, order_id: str, kind: str, minor: int) -> None:
+    async def cover(self, coverage_id: str, order_id: str, kind: str, minor: int, premium: int = 96) -> None:
         """A bound and paid cover at the insurer."""
         body = {
             "coverage_id": coverage_id,
@@ -60,7 +60,7 @@ class Outside:
             "kind": kind,
             "sum_insured": minor,
             "currency": "CNY",
-            "premium": 96,
+            "premium": premium,
             "declared": None,
             "bound_at": "2026-01-01T00:00:00Z",
             "book": "2025-05",

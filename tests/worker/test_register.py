@@ -9,7 +9,7 @@ import pytest
 from temporalio.client import Client, Schedule, ScheduleOverlapPolicy
 from temporalio.testing import WorkflowEnvironment
 
-from backhaul.names import SEARCH_ATTRIBUTES, SETTLEMENT_SCHEDULE, SearchAttribute
+from backhaul.names import RECONCILIATION_SCHEDULE, SEARCH_ATTRIBUTES, SETTLEMENT_SCHEDULE, SearchAttribute
 from tests.servers.temporal import register, start_dev_server
 from worker import register as registration
 from worker.process import Misconfigured
@@ -49,18 +49,33 @@ async def test_another_type_is_a_clear_error(bare: WorkflowEnvironment, monkeypa
 
 async def test_schedule(bare: WorkflowEnvironment) -> None:
     client = bare.client
-    assert await registration.register_schedule(client, settings(settlement_paused=True))
+    assert await _scheduled(client, settings(settlement_paused=True))
     first = await describe(client)
     assert first.state.paused
     assert first.policy.overlap is ScheduleOverlapPolicy.SKIP
     await client.get_schedule_handle(SETTLEMENT_SCHEDULE).unpause()
     again = settings(settlement_paused=True, settlement_every_s=90)
-    assert not await registration.register_schedule(client, again)
+    assert not await _scheduled(client, again)
     second = await describe(client)
     assert not second.state.paused, "people resumed it; registering again must not pause it"
     assert [each.every for each in second.spec.intervals] == [timedelta(seconds=90)]
     assert not second.spec.calendars
     await client.get_schedule_handle(SETTLEMENT_SCHEDULE).delete()
+
+
+async def test_every_schedule_runs_one_at_a_time(bare: WorkflowEnvironment) -> None:
+    made = await registration.register_schedules(bare.client, settings(reconciliation_paused=True))
+    assert made == {SETTLEMENT_SCHEDULE: True, RECONCILIATION_SCHEDULE: True}
+    for name in made:
+        found = await bare.client.get_schedule_handle(name).describe()
+        assert found.schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
+        assert found.schedule.state.paused is (name == RECONCILIATION_SCHEDULE)
+        await bare.client.get_schedule_handle(name).delete()
+
+
+async def _scheduled(client: Client, given: Settings) -> bool:
+    wanted = registration.settlement_schedule(given)
+    return await registration.register_schedule(client, SETTLEMENT_SCHEDULE, wanted)
 
 
 async def describe(client: Client) -> Schedule:

@@ -309,7 +309,8 @@ class World:
         )
         await self.outside.capture(f"pay-{order_id}", paid, merchant, f"c-{order_id}")
         for cover in covers:
-            await self.outside.cover(cover.coverage_id, order_id, cover.kind.value, cover.sum_insured.minor)
+            premium = cover.premium_merchant.minor + cover.premium_platform.minor
+            await self.outside.cover(cover.coverage_id, order_id, cover.kind.value, cover.sum_insured.minor, premium)
         library = load_library()
         async with self.store.transaction() as session:
             await orders.import_order(session, order, lambda version: library.by_version(version).ref, now)
