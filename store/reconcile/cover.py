@@ -51,13 +51,14 @@ async def indemnities_within_loss(books: Books) -> AsyncIterator[Finding]:
 async def recoveries_within_indemnity(books: Books) -> AsyncIterator[Finding]:
     """6: recovered <= indemnity + expense (there is none); remitted <= recovered."""
     rows = """
-        SELECT r.claim_ref, r.currency, r.amount_minor, r.accepted_minor, r.collected_minor, r.remitted_minor,
-            coalesce((SELECT c.approved_minor FROM claims c WHERE c.claim_ref = r.claim_ref), 0) AS indemnity
-        FROM recoveries r WHERE r.claim_ref > :after AND r.claim_ref <= :upto"""
-    async for ref, currency, asked, accepted, collected, remitted, indemnity in books.found(
+        SELECT r.claim_ref, r.currency, r.amount_minor, r.accepted_minor, r.collected_minor + r.in_hand_minor,
+            r.remitted_minor, coalesce(c.approved_minor, r.amount_minor) AS indemnity
+        FROM recoveries r LEFT JOIN claims c ON c.claim_ref = r.claim_ref
+        WHERE r.claim_ref > :after AND r.claim_ref <= :upto"""
+    async for ref, currency, asked, accepted, recovered, remitted, indemnity in books.found(
         RecoveryRow.claim_ref, rows
     ):
-        most = max(asked, accepted, collected, remitted)
+        most = max(asked, accepted, recovered, remitted)
         if most > indemnity:
             said = amount(most, currency)
             yield Finding(
