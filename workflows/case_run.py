@@ -86,8 +86,15 @@ class Hearing:
     on: Party
     due: datetime
     phase: Phase = Phase.EVIDENCE
+    told: datetime | None = None
+    """When it was known that both sides were told: until then `due` is a guess."""
     ruled: bool = False
     """A ruling was handed on: no other is taken."""
+
+    @property
+    def shown(self) -> tuple[object, ...]:
+        """What people see of it: a change is shown at once."""
+        return self.phase, self.on, self.due, self.told
 
     @property
     def wants_ruling(self) -> bool:

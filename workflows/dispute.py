@@ -39,6 +39,7 @@ from workflows.doors import OperatorDoors
 from workflows.stages.notices import deliver, remind
 
 SHOWN_EVIDENCE = 40
+RULING_STEP = "ruling"
 
 
 @dataclass
@@ -113,11 +114,21 @@ class DisputeDesk(CaseDesk):
     def extend(self, seconds: int) -> None:
         """More time for whoever it waits for, and word of it to the parent."""
         super().extend(seconds)
-        self.due += timedelta(seconds=seconds)
+        if self.phase is Phase.EVIDENCE:
+            self.due += timedelta(seconds=seconds)
         for side in self.sides.values():
             if side.due is not None:
                 side.due += timedelta(seconds=seconds)
-        self.spawn(self.report(self.phase, self.on, self.due))
+        if self.phase is Phase.EVIDENCE:
+            self.spawn(self.report(self.phase, self.on, self.due))
+
+    def publish(self) -> None:
+        """Also to the parent: when the next alarm is, each time that one was raised or put off."""
+        super().publish()
+        asked = next((one for one in self.parked if one.step == RULING_STEP), None)
+        if asked is not None and asked.due != self.due:
+            self.due = asked.due
+            self.spawn(self.report(self.phase, self.on, self.due))
 
     async def report(self, phase: Phase, on: Party, due: datetime) -> None:
         """Tell the parent how far this is. A parent that is gone needs no word."""
@@ -212,7 +223,14 @@ class Dispute(OperatorDoors):
         span = timedelta(seconds=request.evidence_s)
         about = f"evidence_{side.party.value}"
         told = await deliver(
-            desk, request.case, desk.patience, side.party, about, workflow.now() + span, within=desk.within
+            desk,
+            request.case,
+            desk.patience,
+            side.party,
+            about,
+            workflow.now() + span,
+            within=desk.within,
+            freed=lambda: side.done,
         )
         side.due = told + span
 
@@ -226,7 +244,7 @@ class Dispute(OperatorDoors):
         await desk.park(
             REASON[request.question],
             headline,
-            step="ruling",
+            step=RULING_STEP,
             freed=lambda: desk.found is not None,
             within_s=request.terms.ruling_s,
         )

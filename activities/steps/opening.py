@@ -26,7 +26,7 @@ from backhaul.policy.refund_only import refund_only
 from backhaul.policy.refunds import refund_value
 from backhaul.policy.terms import terms_of
 from backhaul.policy.windows import is_shipped, is_signed
-from store import cases, orders
+from store import cases, evidence, orders
 from store.orders import OrderBundle
 from store.tables import CaseRow
 
@@ -89,6 +89,7 @@ async def _open(desk: Desk, session: AsyncSession, bundle: OrderBundle, key: str
         # What does not come back stands in nobody's way.
         await cases.release_units(session, key)
     await cases.store_facts(session, key, STEP, facts)
+    await evidence.keep(session, key, request.evidence, evidence.REQUEST, at)
     await finish(work, STEP, argument, judgement)
     return judgement
 

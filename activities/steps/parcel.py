@@ -20,7 +20,7 @@ from backhaul.money import Money
 from backhaul.policy.lightning import lightning_gate
 from backhaul.policy.refunds import LineRefund, RefundValue, refund_value
 from backhaul.policy.texts import TEXTS, Code
-from store import cases, credit, refunds, waybills
+from store import cases, credit, evidence, refunds, waybills
 from store.tables import CaseLineRow
 
 STEP = "record_pickup"
@@ -76,6 +76,8 @@ async def _record(desk: Desk, work: Work, argument: RecordPickup) -> Collected:
     await _give_back_units(work, _ids(judged) - _ids(facts))
     doorstep = doorstep_check(report, facts)
     await cases.save_inspection(work.session, work.key, "doorstep", doorstep, report.event_id)
+    ours = _ids(facts)
+    await evidence.keep_photos(work.session, work.key, (one for one in report.findings if one.line_id in ours), work.at)
     await cases.store_facts(work.session, work.key, STEP, facts)
     if argument.pickup_id is None:
         freight = await self_ship_freight(desk, work, argument, facts)

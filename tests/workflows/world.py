@@ -19,8 +19,9 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from backhaul.client import Backhaul, request_hash
+from backhaul.disputes import LodgeAppeal
 from backhaul.facts import CoverKind, Finding, LineFinding, Method, Party, Reason, RemedyKind, Risk
-from backhaul.ids import return_id
+from backhaul.ids import CaseId, dispute_id, return_id
 from backhaul.ledger import JournalEntry, Side
 from backhaul.messages import (
     Ack,
@@ -156,6 +157,13 @@ class Case:
             if status.attention is None:
                 await self.nothing_more("consumer", "merchant")
         return await self.until(lambda s: s.attention is not None and s.attention.reason == reason, f"parked: {reason}")
+
+    async def dispute_shows(self, n: int = 1) -> str:
+        """What a human reads on the nth dispute."""
+        workflow_id = dispute_id(CaseId(self.request.merchant_id, self.request.rma_id), n)
+        handle = self.world.env.client.get_workflow_handle(workflow_id)
+        shown: str = await handle.query("status", result_type=str)
+        return shown
 
     async def nothing_more(self, *sides: str) -> None:
         """Sides of a dispute that have nothing to say."""
@@ -364,7 +372,9 @@ class World:
         lines = [f"{case.request.merchant_id}/{case.request.rma_id}/{line.line_id}" for line in case.request.lines]
         await self.outside.control("courier", "self_ship", {"waybill": waybill, "items": lines, "tracking": []})
 
-    async def rule(self, case: Case, decides: str, outcome: str) -> str:
+    async def rule(
+        self, case: Case, decides: str, outcome: str, *, by: str = "reviewer-1", overrules: str | None = None
+    ) -> str:
         """A reviewer's ruling; its id."""
         n = f"ruling-{next(_NUMBERS)}"
         request = CreateRuling(
@@ -373,10 +383,16 @@ class World:
             decides=decides,
             outcome=outcome,
             reason="seen the photos",
+            overrules=overrules,
         )
         async with self.store.transaction() as session:
-            await authority.create_ruling(session, n, request, "reviewer-1", await self.now())
+            await authority.create_ruling(session, n, request, by, await self.now())
         return n
+
+    async def appeal(self, case: Case, ruling_id: str, by: str = "merchant") -> Ack:
+        """A side appeals to the open case; a refusal raises backhaul.errors.Refusal."""
+        said = LodgeAppeal(appeal_id=f"appeal-{next(_NUMBERS)}", ruling_id=ruling_id, by=Party(by), reason="not so")
+        return await self.backhaul.appeal(case.request.merchant_id, case.request.rma_id, said)
 
     async def approve(self, case: Case, subject: str, amount: int, payee: str) -> str:
         """A second person's approval; its id."""

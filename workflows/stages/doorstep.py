@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from temporalio import workflow
-
 from activities.contract import AssessFinding, ReturnGoods
 from activities.declarations import assess_finding, return_goods
 from backhaul.case import Region
@@ -13,6 +9,7 @@ from backhaul.facts import Liable, Party
 from backhaul.messages import ConsumerAtDoor, DoorstepFinding, FindingAnswer
 from workflows.case_run import CaseRun
 from workflows.stages.indemnifying import begin
+from workflows.stages.notices import ask
 from workflows.stages.ruling import ruling
 
 
@@ -46,9 +43,9 @@ def _said_at_door(found: tuple[DoorstepFinding, ...]) -> FindingAnswer | None:
 
 
 async def _ask(run: CaseRun) -> FindingAnswer:
-    """Nothing was said at the door: ask; silence lets the finding stand."""
-    due = workflow.now() + timedelta(seconds=run.judged.terms.finding_answer_s)
-    await run.wait(Party.CONSUMER, "finding_answer", due, lambda: run.mail.finding is not None)
+    """Nothing was said at the door: ask. Silence, from the notice on, lets the finding stand (X7)."""
+    span = run.judged.terms.finding_answer_s
+    await ask(run, Party.CONSUMER, "finding_found", "finding_answer", span, lambda: run.mail.finding is not None)
     return run.mail.finding.answer if run.mail.finding is not None else FindingAnswer.ACCEPT
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -75,7 +76,8 @@ async def open_hearing(
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 static_summary=f"{question.value}: {headline}"[:200],
             )
-            run.hearing = Hearing(start, workflow_id, child, on=SIDES[0], due=workflow.now())
+            due = workflow.now() + timedelta(seconds=span)
+            run.hearing = Hearing(start, workflow_id, child, on=SIDES[0], due=due)
             run.tell(f"dispute opened: {headline}", Party.PLATFORM)
             return run.hearing
 
@@ -104,7 +106,7 @@ async def outcome_of(run: CaseDesk, hearing: Hearing) -> Found | None:
 
 async def watch(run: CaseDesk, hearing: Hearing) -> None:
     """Show how far the dispute is until that changes, it ends, or an operator closes the case."""
-    seen, now = (hearing.phase, hearing.on, hearing.due), workflow.now()
+    seen, now = hearing.shown, workflow.now()
     parked = None
     if hearing.phase is Phase.RULING:
         headline = f"{hearing.start.headline}, in dispute `{hearing.workflow_id}`"
@@ -120,11 +122,9 @@ async def watch(run: CaseDesk, hearing: Hearing) -> None:
         )
         run.parked.append(parked)
     else:
-        run.wait_now = Wait(hearing.on, "evidence", now, hearing.due)
+        run.wait_now = Wait(hearing.on, "evidence", now, hearing.due, hearing.told)
     run.publish()
-    await workflow.wait_condition(
-        lambda: hearing.child.done() or bool(run.close_reason) or seen != (hearing.phase, hearing.on, hearing.due)
-    )
+    await workflow.wait_condition(lambda: hearing.child.done() or bool(run.close_reason) or seen != hearing.shown)
     if parked is not None:
         run.parked.remove(parked)
     else:
@@ -169,6 +169,7 @@ def note_progress(run: CaseDesk, said: DisputeProgress) -> None:
     if hearing is None or hearing.workflow_id != said.workflow_id:
         return
     hearing.phase, hearing.on, hearing.due = said.phase, said.on, said.due
+    hearing.told = hearing.told or workflow.now()
     if said.phase is Phase.EVIDENCE and run.regions[Region.DISPUTE] == "open":
         run.regions.to(Region.DISPUTE, "evidence")
     run.publish()

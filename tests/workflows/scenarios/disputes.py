@@ -1,0 +1,261 @@
+"""Disputes: findings that are answered or denied, windows for evidence, rulings. Domain 4.5, X7, X8, X12 to X14.
+
+The coat is 1200.00; amounts are worked out by hand from domain 6.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from backhaul.facts import Party, Reason
+from backhaul.messages import (
+    AnswerFinding,
+    ApplyRuling,
+    ConfirmReceipt,
+    Decline,
+    Escalate,
+    EvidenceKind,
+    EvidenceRef,
+    ExtendDeadline,
+    FindingAnswer,
+    ReportReceiptIssue,
+    SubmitEvidence,
+)
+from store import evidence
+from tests.workflows.scenarios.registry import scenario
+from tests.workflows.scenarios.telling import refused, templates, to_the_merchant, told
+from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage
+
+REVIEWED = Plan(auto=False, reason=Reason.QUALITY, tier=0)
+BEFORE, AFTER = timedelta(minutes=-1), timedelta(minutes=1)
+
+
+def photo(by: str, ref: str, kind: str = "photo") -> SubmitEvidence:
+    """One piece of evidence of one side."""
+    piece = EvidenceRef(ref=ref, sha256="a" * 64, by=Party(by), kind=EvidenceKind(kind), line_id="L1")
+    return SubmitEvidence(evidence=(piece,))
+
+
+async def due_of(case: Case, code: str) -> datetime:
+    """Until when the case waits for this."""
+    return (await case.asked(code)).due
+
+
+async def accepted(case: Case) -> None:
+    """Delivered, and the merchant confirms."""
+    await case.waits_for("delivery")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+
+
+async def rule(case: Case, outcome: str, decides: str = "liability") -> str:
+    """A reviewer rules and an operator carries it out, at the return; the ruling's id."""
+    ruling = await case.world.rule(case, decides, outcome)
+    await case.say("apply_ruling", ApplyRuling(ruling_id=ruling))
+    return ruling
+
+
+# ---- X7: the consumer answers a finding ----------------------------------------------------------------------------
+
+
+@scenario("X7", timer="timers.finding_answer")
+async def finding_stands_by_silence(world: World) -> Case:
+    """Nothing said at the door: 24 h from the notice the finding stands; consumer 1080.00, merchant 120.00."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(10, says="silent")])
+    due = await due_of(case, "finding_answer")
+    assert (f"consumer:c-{case.request.order_id}", "finding_found") in await told(case)
+    await world.until(due + BEFORE)
+    assert "J30" not in templates(await case.entries())
+    await world.until(due + AFTER)
+    await accepted(case)
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(108_000), cny(12_000), cny(12_000))
+    totals = templates(await case.entries())
+    assert "J20" not in totals  # a finding blocks the lightning refund
+    assert (totals["J23"], totals["J21"], totals["J54"]) == (120_000, 108_000, 12_000)
+    assert (totals["J30"], totals["J31"], totals["J34"]) == (12_000, 12_000, 12_000)
+    return case
+
+
+@scenario("X7", timer="timers.finding_answer")
+async def finding_denied_in_the_last_minute(world: World) -> Case:
+    """Denied a minute before the 24 h are over: a dispute opens, and the finding does not stand by itself."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(10, says="silent")])
+    await world.until(await due_of(case, "finding_answer") + BEFORE)
+    await case.say("answer_finding", AnswerFinding(answer=FindingAnswer.DISPUTE))
+    await case.parks("ruling_needed")
+    await rule(case, "merchant")
+    await accepted(case)
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(120_000), cny(0), cny(0))
+    return case
+
+
+@scenario("X7")
+async def finding_accepted_for_a_partial_refund(world: World) -> Case:
+    """The consumer goes on with a partial refund: 600.00 of 1200.00 at 50 %."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(50, says="silent")])
+    await case.waits_for("finding_answer")
+    await case.say("answer_finding", AnswerFinding(answer=FindingAnswer.ACCEPT))
+    await accepted(case)
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(60_000), cny(60_000), cny(60_000))
+    return case
+
+
+# ---- X8: a denied finding ------------------------------------------------------------------------------------------
+
+
+@scenario("X8", timer=("timers.denial_evidence", "timers.ruling"))
+async def denied_finding_ruled_on_what_is_there(world: World) -> Case:
+    """24 h for evidence from the notice, then a ruling, with an alarm at 48 h and again. Ruled: consumer."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(50, says="disputes")])
+    due = await due_of(case, "evidence")
+    notices = {about for _, about in await told(case)}
+    assert {"evidence_consumer", "evidence_merchant"} <= notices
+    await world.until(due + BEFORE)
+    assert (await case.status()).attention is None
+    await refused(case, "apply_ruling", ApplyRuling(ruling_id="too-early"), "not_waiting")
+    await world.until(due + AFTER)
+    status = await case.until(lambda s: s.attention is not None, "asked for a ruling")
+    assert status.attention is not None
+    assert status.attention.reason == "ruling_needed" and "dispute:" in status.attention.headline
+    assert timedelta(0) <= status.attention.due - due - timedelta(hours=48) < timedelta(minutes=1)
+    shown = await case.dispute_shows()
+    assert "the consumer and the merchant said nothing" in shown
+    assert "| L1 | damage 50 % x 1 | not looked at | before pickup | consumer |" in shown
+    alarm = status.attention.due
+    await world.until(alarm + AFTER)
+    again = (await case.until(lambda s: s.attention is not None and s.attention.due > alarm, "again")).attention
+    assert again is not None and timedelta(hours=48) <= again.due - alarm < timedelta(hours=48, minutes=5)
+    await rule(case, "consumer")
+    await accepted(case)
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(60_000), cny(60_000), cny(60_000))
+    totals = templates(await case.entries())
+    assert (totals["J23"], totals["J21"], totals["J54"], totals["J34"]) == (120_000, 60_000, 60_000, 60_000)
+    return case
+
+
+@scenario("X8", "X14")
+async def both_sides_heard_early(world: World) -> Case:
+    """Both sides give evidence: the windows end early, and the reviewer sees all of it, also what comes later."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(30, says="disputes")])
+    await case.waits_for("evidence")
+    await case.say("submit_evidence", photo("consumer", "box.jpg"))
+    waiting = await case.until(lambda s: s.waiting is not None and s.waiting.on is Party.MERCHANT, "the merchant")
+    assert waiting.attention is None
+    await case.say("submit_evidence", photo("merchant", "outbound.mp4", "video"))
+    await case.until(lambda s: s.attention is not None, "asked for a ruling")
+    await case.say("submit_evidence", photo("consumer", "late.jpg"))
+    shown = await case.dispute_shows()
+    for piece in ("consumer: photo `box.jpg`, line L1", "merchant: video `outbound.mp4`", "courier: photo `photo-1`"):
+        assert piece in shown
+    assert "late.jpg" in shown and "| consumer | 2 pieces of evidence |" in shown
+    async with world.store.read() as session:
+        kept = await evidence.of_case(session, f"{case.request.merchant_id}/{case.request.rma_id}")
+    assert [(one.ref, one.by.value, one.source) for one in kept] == [
+        ("photo-1", "courier", "door"),
+        ("box.jpg", "consumer", "party"),
+        ("outbound.mp4", "merchant", "party"),
+        ("late.jpg", "consumer", "party"),
+    ]
+    await rule(case, "merchant")
+    await accepted(case)
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(0))
+    return case
+
+
+# ---- X12: an objection after lightning -------------------------------------------------------------------------------
+
+
+@scenario("X12", timer="timers.receipt_silence")
+async def objection_after_lightning_without_cover(world: World) -> Case:
+    """The refund stands and the merchant is not charged until the ruling; ruled against the consumer: J50 and J22."""
+    case = await world.open(Plan(rdv=False))
+    await to_the_merchant(case)
+    await case.until(lambda s: s.regions["refund"] == "succeeded", "lightning")
+    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(severity=50),)))
+    await case.waits_for("evidence")
+    assert set(templates(await case.entries())) == {"J20", "J21", "J10", "J11", "J12"}
+    await case.parks("ruling_needed")
+    shown = await case.dispute_shows()
+    assert "| L1 | in order | damage 50 % x 1 | in transit | carrier |" in shown
+    assert "J22" not in templates(await case.entries())
+    await rule(case, "consumer")
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(0))
+    totals = templates(await case.entries())
+    assert (totals["J20"], totals["J22"], totals["J50"]) == (120_000, 60_000, 60_000)
+    return case
+
+
+# ---- X13: a refusal is escalated -------------------------------------------------------------------------------------
+
+
+async def _declined(world: World) -> tuple[Case, datetime]:
+    case = await world.open(REVIEWED)
+    await case.waits_for("merchant_review")
+    await case.say("decline", Decline(reason="used"))
+    return case, await due_of(case, "escalation")
+
+
+@scenario("X13", timer="timers.escalation")
+async def refusal_escalated_in_the_last_minute(world: World) -> Case:
+    """Escalated a minute before the 7 d are over: both sides are heard, then a human authorizes; refunded 1200.00."""
+    case, due = await _declined(world)
+    await world.until(due + BEFORE)
+    await case.say("escalate", Escalate())
+    evidence_due = await due_of(case, "evidence")
+    assert evidence_due - due > timedelta(hours=47)
+    await case.parks("arbitration_needed")
+    await rule(case, "authorize", "authorization")
+    await to_the_merchant(case)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.refunded) == ("refunded", cny(120_000))
+    assert outcome.regions["dispute"] == "final"
+    return case
+
+
+# ---- X14: evidence windows -------------------------------------------------------------------------------------------
+
+
+@scenario("X14", timer="timers.dispute_evidence")
+async def evidence_windows_of_48_hours(world: World) -> Case:
+    """Each side has 48 h from its notice, an operator gives one more; then it is ruled on what is there: carrier."""
+    case = await world.open(Plan(tier=0))
+    await to_the_merchant(case)
+    await world.env.sleep(timedelta(hours=50))
+    opened = await world.now()
+    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),)))
+    due = await due_of(case, "evidence")
+    assert timedelta(hours=48) <= due - opened < timedelta(hours=48, minutes=5)
+    await case.say("submit_evidence", photo("consumer", "sealed.jpg"))
+    await world.until(due + BEFORE)
+    assert (await case.status()).attention is None
+    await case.say("extend_deadline", ExtendDeadline(seconds=3600))
+    await case.until(lambda s: s.waiting is not None and s.waiting.due == due + timedelta(hours=1), "an hour more")
+    await world.until(due + timedelta(hours=1) + BEFORE)
+    assert (await case.status()).attention is None
+    await world.until(due + timedelta(hours=1) + AFTER)
+    await case.until(lambda s: s.attention is not None, "asked for a ruling")
+    shown = await case.dispute_shows()
+    assert "the merchant said nothing" in shown
+    assert "| L1 | in order | damage 30 % x 1 | after receipt | merchant |" in shown
+    await rule(case, "carrier")
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(36_000))
+    return case
