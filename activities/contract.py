@@ -322,6 +322,18 @@ class OpenCorrection(Frozen):
     at: datetime
 
 
+class EndDispute(Frozen):
+    """The dispute has ended, ruled or called off: what it held back goes into the next settlement."""
+
+    case: CaseRef
+    n: int
+    at: datetime
+
+
+class DisputeEnded(Frozen):
+    n: int
+
+
 class OpenDispute(Frozen):
     """What a human will see: compare the inspections, list the evidence."""
 

@@ -70,9 +70,19 @@ async def release_legs(session: AsyncSession, case_key: str, at: datetime, *, re
     await release(session, parse_case_key(case_key).merchant_id, at, case_key=case_key, reason=reason)
 
 
-async def holds_of(session: AsyncSession, merchant_id: str) -> tuple[HoldRow, ...]:
-    """The merchant's open holds, oldest first."""
+async def release_disputed(session: AsyncSession, case_key: str, at: datetime) -> None:
+    """The case closes: whatever a dispute of it still holds (one that was terminated, say) is let go."""
+    for row in await holds_of(session, parse_case_key(case_key).merchant_id, case_key):
+        if row.reason.startswith(DISPUTE):
+            row.released_by, row.released_at = ITSELF, at
+            session.add(row)
+
+
+async def holds_of(session: AsyncSession, merchant_id: str, case_key: str | None = None) -> tuple[HoldRow, ...]:
+    """The open holds of a merchant and its cases, or of one case, oldest first."""
     mine = select(HoldRow).where(HoldRow.merchant_id == merchant_id, col(HoldRow.released_at).is_(None))
+    if case_key is not None:
+        mine = mine.where(HoldRow.case_key == case_key)
     return tuple((await session.exec(mine.order_by(col(HoldRow.held_at), col(HoldRow.case_key)))).all())
 
 

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
-from activities.contract import DisputeOutcome, Found, OpenDispute, RecordEvidence, StartDispute
-from activities.declarations import open_dispute, record_evidence
+from activities.contract import DisputeOutcome, EndDispute, Found, OpenDispute, RecordEvidence, StartDispute
+from activities.declarations import end_dispute, open_dispute, record_evidence
 from backhaul.disputes import OUTCOMES, REASON, SIDES, DisputeProgress, ItemCompared, Phase, Question
 from backhaul.facts import Party, Verdict
 from backhaul.ids import CaseId
@@ -191,6 +191,8 @@ class Dispute(OperatorDoors):
             await self._rule()
         except CloseRequested:
             desk.tell(f"closed: {desk.close_reason}", Party.OPERATOR)
+            desk.close_reason = None
+        await desk.step(end_dispute, EndDispute(case=request.case, n=request.n, at=workflow.now()))
         if desk.found is not None and request.question is not Question.AUTHORIZATION:
             await asyncio.gather(
                 remind(desk, Party.CONSUMER, "ruled_consumer"), remind(desk, Party.MERCHANT, "ruled_merchant")

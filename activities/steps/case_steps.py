@@ -14,9 +14,11 @@ from activities.contract import (
     AssessFinding,
     Assessment,
     Collected,
+    DisputeEnded,
     DisputeOpened,
     EndCase,
     EndCorrection,
+    EndDispute,
     EndRecovery,
     EvidenceKept,
     FindApproval,
@@ -227,12 +229,23 @@ class CaseSteps:
     @activity.defn(name=declared.open_dispute.name)
     @step
     async def open_dispute(self, argument: OpenDispute) -> DisputeOpened:
-        """Compare what was seen at the door and at the receipt, item by item, and list the evidence. Posts nothing.
+        """Compare what was seen at the door and at the receipt, item by item, and list the evidence. Posts nothing;
+        what the case owes and is owed is held back from settlement.
 
         Idempotency: by case and number of the dispute.
         Retries: `store_busy` is tried again.
         Raises: Rejected(`not_found`, `unknown_book`)."""
         return await disputes.open_dispute(self._desk, argument)
+
+    @activity.defn(name=declared.end_dispute.name)
+    @step
+    async def end_dispute(self, argument: EndDispute) -> DisputeEnded:
+        """Let what a dispute held back go into the next settlement.
+
+        Idempotency: by case and number of the dispute.
+        Retries: `store_busy` is tried again.
+        Raises: nothing of its own."""
+        return await disputes.end_dispute(self._desk, argument)
 
     @activity.defn(name=declared.find_approval.name)
     @step

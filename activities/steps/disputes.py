@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from activities.contract import DisputeOpened, EvidenceKept, OpenDispute, RecordEvidence, Remedy
+from activities.contract import (
+    DisputeEnded,
+    DisputeOpened,
+    EndDispute,
+    EvidenceKept,
+    OpenDispute,
+    RecordEvidence,
+    Remedy,
+)
 from activities.steps.desk import Desk, Work, key_of
 from activities.steps.facts import refreshed
 from activities.steps.parcel import STEP as SCANNED
 from backhaul.facts import CaseFacts
 from backhaul.policy.comparison import compare, comparison
-from store import cases, evidence
+from store import cases, evidence, holds
 
 DISPUTE = "dispute"
 
@@ -26,9 +34,11 @@ async def record(desk: Desk, argument: RecordEvidence) -> EvidenceKept:
 
 
 async def open_dispute(desk: Desk, argument: OpenDispute) -> DisputeOpened:
-    """Compare door and receipt item by item, keep the comparison as a decision, list the evidence."""
+    """Compare door and receipt item by item, keep the comparison as a decision, list the evidence. From here on what
+    the case owes and is owed stays out of settlement."""
 
     async def work(now: Work) -> DisputeOpened:
+        await holds.hold_legs(now.session, now.key, now.at, reason=_reason(argument.n))
         kept = await evidence.of_case(now.session, now.key)
         facts = await cases.facts_of(now.session, now.key, SCANNED, CaseFacts)
         if facts is None:  # nothing was collected: there are no goods to compare
@@ -44,3 +54,17 @@ async def open_dispute(desk: Desk, argument: OpenDispute) -> DisputeOpened:
         return DisputeOpened(items=items, evidence=kept, verdicts=tuple(now.verdicts))
 
     return await desk.once(argument.case, f"{DISPUTE}:{argument.n}", argument, DisputeOpened, work, argument.at)
+
+
+async def end_dispute(desk: Desk, argument: EndDispute) -> DisputeEnded:
+    """Let what it held back into the next settlement. A repeat, or a dispute that held nothing, is no change."""
+
+    async def work(session: AsyncSession) -> DisputeEnded:
+        await holds.release_legs(session, key_of(argument.case), argument.at, reason=_reason(argument.n))
+        return DisputeEnded(n=argument.n)
+
+    return await desk.store.run(work)
+
+
+def _reason(n: int) -> str:
+    return f"{holds.DISPUTE}:{n}"

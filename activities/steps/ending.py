@@ -15,7 +15,7 @@ from activities.steps.parcel import SCAN, Scan
 from backhaul.errors import Rejected
 from backhaul.ledger import Account, I, JournalEntry, P, Side
 from backhaul.money import Money
-from store import cases, claims, credit, ledger, pickups
+from store import cases, claims, credit, holds, ledger, pickups
 from store.tables import PickupMemberRow
 
 STEP = "end_case"
@@ -69,6 +69,7 @@ async def _release(work: Work, outcome: str, amounts: Amounts | None, entries: S
     )
     for member in (await work.session.exec(waiting)).all():
         await pickups.leave(work.session, member.pickup_id, work.key)
+    await holds.release_disputed(work.session, work.key, work.at)
 
 
 # ---- invariants of a closed case (domain 6) --------------------------------------------------------------------

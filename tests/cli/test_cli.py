@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import uvicorn
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
@@ -195,6 +196,24 @@ async def test_settle_starts_one_cycle_a_cut(temporal: WorkflowEnvironment) -> N
     described = await temporal.client.get_workflow_handle(f"settlement-cycle:{cut}").describe()
     assert described.workflow_type == "SettlementCycle"
     assert (await run("settle", "--cut", "no cut")).exit_code == REFUSED
+
+
+async def test_a_statement_as_table_csv_and_json(api: None, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKHAUL_TOKEN", token(Role.AUDITOR))
+    merchant = f"M-{uuid.uuid4()}"
+    async with httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token(Role.SERVICE)}"}) as http:
+        assert (await http.post("/v1/orders", json=an_order(merchant=merchant))).status_code == 201
+    shown = await run("statement", merchant)
+    assert shown.exit_code == OK, shown.output
+    assert "CNY 1140.00" in shown.stdout
+    assert "closing" in shown.stdout
+    assert "订单收入" in (await run("statement", merchant, "--zh")).stdout
+    sheet = await run("statement", merchant, "--csv")
+    assert sheet.stdout.splitlines()[-1].endswith("期末余额,,,,1140.00,,,,")
+    found = json.loads((await run("statement", merchant, "--json", "--to", "2020-01-01T00:00:00Z")).stdout)
+    assert found["accounts"] == []
+    assert (await run("statement", merchant, "--cut", "none")).exit_code == REFUSED
+    assert (await run("statement", "M-nobody")).exit_code == REFUSED
 
 
 async def test_doctor(

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from activities.contract import FindApproval, FindRuling, Remedy
+from activities.contract import EndDispute, FindApproval, FindRuling, OpenDispute, Remedy
+from backhaul.disputes import Question
 from backhaul.facts import Inspection, Liable
 from backhaul.ledger import CaseRef
 from backhaul.messages import CreateApproval
-from store import authority, credit
+from store import authority, credit, holds
 from tests.steps.support import AT, World, an_order, at_receipt, claim_of, found, refused, yuan
 
 LATE = at_receipt(found(severity=50), after=timedelta(hours=48, seconds=1))
@@ -260,3 +261,26 @@ async def _finish(world: World, case: CaseRef, remedy: Remedy) -> None:
         if one.withheld:
             await world.remit(case, one.claim_ref, one.amount)
     await world.end(case)
+
+
+async def test_a_dispute_keeps_its_case_out_of_settlement(world: World) -> None:
+    """Held from its opening, also what is posted later; let go at its end, or at the close of the case."""
+    await world.order(an_order(tier=0))
+    case = (await world.judge()).case
+
+    async def reasons() -> list[str]:
+        async with world.store.read() as session:
+            return [row.reason for row in await holds.holds_of(session, "m1")]
+
+    for n in (1, 2):
+        opened = OpenDispute(case=case, n=n, question=Question.LIABILITY, headline="h", at=AT)
+        await world.run(world.steps.open_dispute, opened)
+    assert await reasons() == ["dispute:1", "dispute:2"]
+    for _ in range(2):
+        await world.run(world.steps.end_dispute, EndDispute(case=case, n=1, at=AT))
+    assert await reasons() == ["dispute:2"]
+    await world.collect(case)
+    remedy = await world.settle(case)
+    await world.refund(case, remedy.refunds)
+    await world.end(case)
+    assert await reasons() == []
