@@ -196,6 +196,7 @@ class SettleCase(Frozen):
     claimed: str | None = Field(default=None, description="the claim that was awaited: the insurer decided on it")
     at: datetime
     evidence: tuple[EvidenceRef, ...] = ()
+    re_ruled: str | None = Field(default=None, description="the ruling on an appeal: it takes the door's place")
 
 
 class Remedy(Frozen):

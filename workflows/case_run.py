@@ -203,6 +203,7 @@ class CaseRun(CaseDesk):
         self.ruled: Found | None = None
         self.appeal: LodgeAppeal | None = None
         self.re_ruling: asyncio.Task[None] | None = None
+        self.re_ruled: str | None = None
         self.settled = False
 
     # ---- how it looks ----------------------------------------------------------------------------------------

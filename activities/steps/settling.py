@@ -23,8 +23,9 @@ from backhaul.case import Stage
 from backhaul.errors import Rejected
 from backhaul.facts import CaseFacts, Frozen, Inspection, Liable, Party
 from backhaul.money import Money
+from backhaul.policy.comparison import compare, comparison
 from backhaul.policy.liability import has_finding, liability
-from store import cases, claims
+from store import cases, claims, evidence
 
 STEP = "settle_case"
 REMEDY = "remedy"
@@ -59,6 +60,7 @@ async def _settle(desk: Desk, work: Work, argument: SettleCase, step: str) -> Re
         raise Rejected("not_found", f"the goods of {work.key} were not collected")
     if argument.receipt is not None:
         await cases.save_inspection(work.session, work.key, "receipt", argument.receipt)
+    await evidence.keep(work.session, work.key, argument.evidence, evidence.RECEIPT, work.at)
     judged = await _judge(work, argument, facts)
     facts = await own_place(work, facts, scan)
     earlier = await loss_claims(work)
@@ -145,6 +147,8 @@ async def _judge(work: Work, argument: SettleCase, facts: CaseFacts) -> Judged:
     """By ruling, by the ruling at the door where nothing new came up, else by the rules."""
     door = await cases.inspection(work.session, work.key, "doorstep")
     at_door = await cases.recorded(work.session, work.key, AT_DOOR, Liability)
+    if argument.re_ruled is not None:
+        at_door = await _re_ruled(work, argument.re_ruled, at_door)
     receipt = argument.receipt
     flagged = door is not None and has_finding(door)
     objection = receipt is not None and has_finding(receipt) and not flagged and not argument.lost
@@ -158,14 +162,25 @@ async def _judge(work: Work, argument: SettleCase, facts: CaseFacts) -> Judged:
         whole = argument.lost and ruling.findings is None and liable in (Liable.CARRIER, Liable.INSURER)
         stands = findings if ruling.findings is None else ruling.findings
         return Judged(found=Liability(liable=liable, findings=stands, lost=whole, ruled=True), reasons=(RULED,))
+    late = receipt is not None and has_finding(receipt) and _late(work, argument, receipt)
+    if argument.lost or flagged or objection:
+        items = compare(facts, door, receipt, argument.lost, late, work.book)
+        work.verdicts.append(comparison(facts, items, work.book))
     verdict = liability(facts, door, receipt, argument.lost, work.book)
     work.verdicts.append(verdict)
     found = Liability(liable=Liable(verdict.outcome), findings=findings, lost=argument.lost)
     if at_door is not None and at_door.ruled and found.liable in (Liable.CONSUMER, Liable.MERCHANT):
         return Judged(found=at_door, reasons=(RULED,))
-    if objection and receipt is not None and _late(work, argument, receipt):
+    if objection and late:
         return Judged(found=_open(found), reasons=(LATE,))
     return Judged(found=found, reasons=verdict.reasons, objection=objection)
+
+
+async def _re_ruled(work: Work, ruling_id: str, before: Liability | None) -> Liability:
+    """What another reviewer says of the finding at the door, in place of the first."""
+    liable, ruling = await read_ruling(work, ruling_id)
+    findings = ruling.findings if ruling.findings is not None else before.findings if before is not None else ()
+    return Liability(liable=liable, findings=findings, ruled=True)
 
 
 def _late(work: Work, argument: SettleCase, receipt: Inspection) -> bool:

@@ -52,18 +52,16 @@ async def _heard(run: CaseRun, hearing: Hearing) -> None:
     await workflow.wait_condition(hearing.child.done)
     found = await outcome_of(run, hearing)
     if found is not None:
-        run.ruled = found
+        run.ruled, run.re_ruled = found, found.id
 
 
-async def last_word(run: CaseRun) -> str | None:
-    """The ruling that an appeal came to; waits for it, visibly. None: nobody appealed, or the first one stands."""
+async def last_word(run: CaseRun) -> None:
+    """Before anything is settled: an appeal that is being heard is waited for, visibly."""
     if run.re_ruling is None:
-        return None
+        return
     while run.hearing is not None and not run.hearing.child.done():
         await watch(run, run.hearing)
     await run.re_ruling
-    appealed = run.appeal.ruling_id if run.appeal is not None else None
-    return run.ruled.id if run.ruled is not None and run.ruled.id != appealed else None
 
 
 async def carry_over(run: CaseRun) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from activities.contract import AssessFinding, ReturnGoods
-from activities.declarations import assess_finding, return_goods
+from activities.contract import AssessFinding, RefundUndisputed, ReturnGoods
+from activities.declarations import assess_finding, refund_undisputed, return_goods
 from backhaul.case import Region
-from backhaul.facts import Liable, Party
+from backhaul.facts import Liable, LineFinding, Party
 from backhaul.messages import ConsumerAtDoor, DoorstepFinding, FindingAnswer
 from workflows.case_run import CaseRun
 from workflows.stages.indemnifying import begin
 from workflows.stages.notices import ask
+from workflows.stages.refunding import refund
 from workflows.stages.ruling import ruling
 
 
@@ -21,6 +22,7 @@ async def finding(run: CaseRun, found: tuple[DoorstepFinding, ...]) -> bool:
         return await _take_back(run)
     ruling_id = None
     if answer is FindingAnswer.DISPUTE:
+        await _refund_undisputed(run, found)
         ruling_id = await ruling(
             run, "the consumer disputes the finding at the door", evidence_s=run.judged.terms.denial_evidence_s
         )
@@ -47,6 +49,19 @@ async def _ask(run: CaseRun) -> FindingAnswer:
     span = run.judged.terms.finding_answer_s
     await ask(run, Party.CONSUMER, "finding_found", "finding_answer", span, lambda: run.mail.finding is not None)
     return run.mail.finding.answer if run.mail.finding is not None else FindingAnswer.ACCEPT
+
+
+async def _refund_undisputed(run: CaseRun, found: tuple[DoorstepFinding, ...]) -> None:
+    """What nobody disputes leaves at once; the rest waits for the ruling (domain 4.5)."""
+    findings = tuple(
+        LineFinding(line_id=one.line_id, finding=one.finding, quantity=one.quantity, severity=one.severity)
+        for one in found
+    )
+    undisputed = await run.step(refund_undisputed, RefundUndisputed(case=run.judged.case, findings=findings))
+    if undisputed.refunds:
+        run.tell(f"{undisputed.charged} is not disputed and leaves now", Party.PLATFORM)
+        run.regions.to(Region.REFUND, "due")
+        run.spawn(refund(run, undisputed.refunds))
 
 
 async def _take_back(run: CaseRun) -> bool:

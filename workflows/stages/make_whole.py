@@ -9,6 +9,7 @@ from activities.declarations import settle_case
 from backhaul.case import Region
 from backhaul.facts import Liable
 from workflows.case_run import CaseRun
+from workflows.stages.appealing import last_word
 from workflows.stages.indemnifying import begin, decision, hand_over, withdraw
 from workflows.stages.receive import Reception
 from workflows.stages.refunding import refund
@@ -18,6 +19,7 @@ from workflows.stages.ruling import ruling
 async def make_whole(run: CaseRun, reception: Reception) -> None:
     """Fix every amount by the rules, post it, and send the money."""
     remedy = await _settled(run, reception)
+    run.settled = True
     _close_inspection(run, reception)
     run.credit_open = False
     run.sums.withheld = remedy.withheld.minor
@@ -43,6 +45,7 @@ async def _settled(run: CaseRun, reception: Reception) -> Remedy:
     for claim in run.claims:
         await decision(claim)
     ruled: str | None = None
+    await last_word(run)
     remedy = await _settle(run, reception, ruled)
     while True:
         if remedy.liable is Liable.UNDETERMINED:
@@ -68,6 +71,8 @@ async def _settle(run: CaseRun, reception: Reception, ruling_id: str | None, cla
             delivered_at=reception.delivered_at,
             claimed=claimed,
             at=workflow.now(),
+            evidence=run.mail.issue.evidence if run.mail.issue is not None else (),
+            re_ruled=run.re_ruled,
         ),
     )
     run.verdicts += remedy.verdicts

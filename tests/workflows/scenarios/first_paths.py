@@ -666,9 +666,10 @@ async def closed_by_an_operator(world: World) -> Case:
     await case.pickup(findings=[damage(30, says="disputes")])
     await case.parks("ruling_needed")
     await case.until(lambda s: any("freight" in event.what for event in s.events), "the freight")
+    await case.until(lambda s: s.regions["refund"] == "succeeded", "what is not disputed")
     await case.say("close_case", CloseCase(reason="the merchant settled it by phone"))
     outcome = await case.end()
-    assert (outcome.outcome, outcome.refunded) == ("closed_by_operator", cny(0))
+    assert (outcome.outcome, outcome.refunded) == ("closed_by_operator", cny(84_000))
     return case
 
 
