@@ -28,14 +28,13 @@ from backhaul.facts import Party
 from backhaul.money import Money
 from backhaul.policy.library import Library
 from backhaul.policy.terms import terms_of
-from backhaul.reconciliation import SHOWN, FindingView, LineView, ProviderTotal, ReconciliationReport
+from backhaul.reconciliation import SHOWN, LineView, ProviderTotal, ReconciliationReport
 from gateways.ports import Provider, StatementRow
 from gateways.registry import Gateways
 from store import cases, corrections
 from store.engine import Store
 from store.reconcile import COURIER, INSURER, PSP, Line, StatementLine, check_lines, findings, statements
 from store.reconcile.statements import Told
-from store.tables import FindingRow
 
 PAGE, PAGES = 500, 10
 """Rows of a page, pages of one activity."""
@@ -216,22 +215,5 @@ async def _counts(session: AsyncSession) -> dict[str, object]:
         "open": counts.get(findings.OPEN, 0),
         "in_flight": counts.get(findings.IN_FLIGHT, 0),
         "explained": counts.get(findings.EXPLAINED, 0),
-        "findings": tuple(finding_view(row) for row in rows),
+        "findings": tuple(findings.view_of(row) for row in rows),
     }
-
-
-def finding_view(row: FindingRow) -> FindingView:
-    """A kept finding as reports and the API show it."""
-    return FindingView(
-        finding_id=row.finding_id,
-        invariant=row.invariant,
-        code=row.code,
-        subject=row.subject,
-        expected=row.expected,
-        found=row.found,
-        amount=Money(minor=row.minor, currency=row.currency) if row.currency else None,
-        state=row.state,
-        since=row.first_at,
-        note=row.note,
-        explained_by=row.explained_by,
-    )

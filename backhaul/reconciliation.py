@@ -45,6 +45,19 @@ class FindingView(Frozen):
     explained_by: str = ""
 
 
+class FindingPage(Frozen):
+    """Some findings in order of their ids; `next` goes into `after` for the page that follows."""
+
+    findings: tuple[FindingView, ...]
+    next: str | None = None
+
+
+class ExplainedFinding(Frozen):
+    """Why a finding is no trouble."""
+
+    note: Annotated[str, Field(min_length=1, max_length=300)]
+
+
 class LineView(Frozen):
     """One line of the report: an invariant, how many rows were looked at, how many findings it has."""
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from store.reconcile.command import main, our_books
 from store.reconcile.invariants import CHECKS, Line, check_books, check_line, check_lines, says, snapshot
 from store.reconcile.look import Books, Check, Finding
 from store.reconcile.outside import (
@@ -15,8 +16,6 @@ from store.reconcile.outside import (
     StatementLine,
     compare,
     journal_side,
-    main,
-    our_books,
 )
 
 __all__ = [

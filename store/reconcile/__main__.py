@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from store.reconcile.outside import main
+from store.reconcile.command import main
 
 sys.exit(main())

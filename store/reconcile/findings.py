@@ -12,6 +12,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.errors import Rejected
 from backhaul.facts import digest
+from backhaul.money import Money
+from backhaul.reconciliation import FindingView
 from store.reconcile.look import Finding
 from store.sql import insert_once
 from store.tables import FindingRow, ReconciliationRow
@@ -121,3 +123,20 @@ async def counts(session: AsyncSession) -> dict[str, int]:
     """How many findings there are by state; closed ones left out."""
     found = select(FindingRow.state, func.count()).where(FindingRow.state != CLOSED).group_by(col(FindingRow.state))
     return dict((await session.exec(found)).all())
+
+
+def view_of(row: FindingRow) -> FindingView:
+    """A kept finding as reports and the API show it."""
+    return FindingView(
+        finding_id=row.finding_id,
+        invariant=row.invariant,
+        code=row.code,
+        subject=row.subject,
+        expected=row.expected,
+        found=row.found,
+        amount=Money(minor=row.minor, currency=row.currency) if row.currency else None,
+        state=row.state,
+        since=row.first_at,
+        note=row.note,
+        explained_by=row.explained_by,
+    )

@@ -1,30 +1,20 @@
 """Reconciliation: what our journal says was done outside, against what the providers' statements say was done.
 
 Invariant 2: a bijection on (provider, kind, key, amount, currency, payee).
-
-`python -m store.reconcile --json` prints our side and the trial balance of both books, for whoever compares.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
-import os
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.ledger import I, P, Side
-from store import ledger
-from store.engine import VARIABLE, Store
 from store.tables import EffectRow, EntryLineRow, EntryRow
 
 PSP, INSURER, COURIER = "psp", "insurer", "courier"
@@ -153,33 +143,3 @@ def _by_key(lines: Iterable[StatementLine]) -> Mapping[tuple[str, str, str], lis
     for line in lines:
         keyed[line.provider, line.kind, line.key].append(line)
     return {key: sorted(found) for key, found in keyed.items()}
-
-
-async def our_books(url: str) -> dict[str, Any]:
-    """Everything that the journal says happened outside, and the trial balance, read at one moment."""
-    store = Store(url)
-    try:
-        async with store.read() as session:
-            lines = await journal_side(session)
-            balance = await ledger.trial_balance(session)
-    finally:
-        await store.close()
-    return {"journal": [asdict(line) for line in lines], "trial_balance": balance}
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command: our side, as one JSON object or as lines."""
-    parser = argparse.ArgumentParser(prog="python -m store.reconcile", description="Print what the journal says.")
-    parser.add_argument("--url", help=f"the database; else ${VARIABLE}")
-    parser.add_argument("--json", action="store_true", help="one JSON object, with the trial balance, instead of lines")
-    given = parser.parse_args(arguments)
-    url = given.url or os.environ.get(VARIABLE, "").strip()
-    if not url:
-        parser.error(f"no database: give --url or set {VARIABLE}")
-    books = asyncio.run(our_books(url))
-    if given.json:
-        sys.stdout.write(json.dumps(books) + "\n")
-    else:
-        for line in books["journal"]:
-            sys.stdout.write(" ".join(str(value) for value in line.values()) + "\n")
-    return 0
