@@ -645,6 +645,71 @@ class RecoveryOutcome(Frozen):
     written_off: Money | None = None
 
 
+# ---- the consumer's money by other ways ----------------------------------------------------------------------------
+
+
+class PayConsumer(Frozen):
+    """Pay a consumer to an account they named: what a refund could not bring (J61), or unclaimed money (J63).
+    `of` is the key of that refund, or of the unclaimed money."""
+
+    case: CaseRef
+    of: str
+    key: str
+    amount: Money
+    account_ref: str
+    unclaimed: bool = False
+    patience: Patience
+
+
+class ConfirmBounce(Frozen):
+    """Ask the provider's books whether a refund came back after it had succeeded: J60."""
+
+    case: CaseRef
+    payment_key: str
+    patience: Patience
+
+
+class Bounced(Frozen):
+    """The refund that came back."""
+
+    part: RefundPart
+
+
+class KeepUnclaimed(Frozen):
+    """The consumer's money waits to be claimed (J62): nothing that was begun for it can pay any more."""
+
+    case: CaseRef
+    of: str
+    amount: Money
+    at: datetime
+
+
+class TakeUnclaimed(Frozen):
+    """The case's unclaimed money, for the correction `n` that pays it out."""
+
+    case: CaseRef
+    n: int
+    at: datetime
+
+
+class UnclaimedItem(Frozen):
+    key: str
+    amount: Money
+
+
+class UnclaimedMoney(Frozen):
+    items: tuple[UnclaimedItem, ...]
+
+
+class LeaveUnclaimed(Frozen):
+    """Money that a correction could not pay out waits again, to be claimed anew."""
+
+    case: CaseRef
+    n: int
+    key: str
+    at: datetime
+
+
 # ---- corrections of closed cases -----------------------------------------------------------------------------------
 
 

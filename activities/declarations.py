@@ -100,6 +100,11 @@ refund_undisputed = _step(
 settle_case = _step("settle_case", c.SettleCase, c.Remedy, lambda a: f"fix and post the amounts: {a.event}")
 grant_refund = _step("grant_refund", c.GrantRefund, c.Granted, lambda a: f"post a refund without return: {a.what}")
 end_case = _step("end_case", c.EndCase, c.Receipt, lambda a: f"close as {a.outcome}")
+keep_unclaimed = _step(
+    "keep_unclaimed", c.KeepUnclaimed, c.Receipt, lambda a: f"{a.amount} waits to be claimed ({a.of})"
+)
+take_unclaimed = _step("take_unclaimed", c.TakeUnclaimed, c.UnclaimedMoney, lambda a: "which money waits")
+leave_unclaimed = _step("leave_unclaimed", c.LeaveUnclaimed, c.Receipt, lambda a: f"{a.key} waits again")
 end_correction = _step("end_correction", c.EndCorrection, c.Receipt, lambda a: f"correction {a.n} ends as {a.outcome}")
 find_ruling = _step("find_ruling", c.FindRuling, c.Found, lambda a: f"read ruling {a.ruling_id}")
 record_evidence = _step(
@@ -125,6 +130,12 @@ fetch_events = _effect(
 )
 send_refund = _effect(
     "send_refund", QUEUE_PAYMENTS, c.SendRefund, c.Receipt, lambda a: f"refund {a.part.amount} ({a.part.payment_key})"
+)
+pay_consumer = _effect(
+    "pay_consumer", QUEUE_PAYMENTS, c.PayConsumer, c.Receipt, lambda a: f"pay {a.amount} to {a.account_ref} ({a.key})"
+)
+confirm_bounce = _effect(
+    "confirm_bounce", QUEUE_PAYMENTS, c.ConfirmBounce, c.Bounced, lambda a: f"did {a.payment_key} come back?"
 )
 claim_freight = _effect(
     "claim_freight", QUEUE, c.ClaimFreight, c.Receipt, lambda a: f"claim freight {a.claim.amount} from the insurer"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from activities.contract import Receipt
+from activities.errors import DAYS
 from backhaul.errors import CODES
 from backhaul.ids import CaseId
 from backhaul.ledger import CaseRef
@@ -81,10 +82,12 @@ def answer(
     payee: str | None = None,
     **result: str | None,
 ) -> Answer:
-    """An answer for the effect's row. A failure always has one of our codes."""
+    """An answer for the effect's row. A failure always has one of our codes; a pending one only where days pass."""
     known = None
     if standing is Standing.FAILED:
         known = code if code in CODES else "provider_rejected"
+    if standing is Standing.PENDING and code in DAYS:
+        known = code
     kept = {name: value for name, value in result.items() if value is not None}
     return Answer(Outcome(standing.value), ref, known, amount, payee, kept)
 

@@ -24,6 +24,8 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 HEARTBEAT_S = 1.0
+DAYS = frozenset({"payer_short"})
+"""Unknown answers that stay open for days: the workflow waits, not the activity's retries."""
 MESSAGE_LIMIT = 500
 """Characters of a failure's text: histories are no place for a provider's error page."""
 
@@ -44,7 +46,7 @@ def failure_of(error: BackhaulError, *, attempt: int, patience: Patience | None 
         message,
         details,
         type=error.kind,
-        non_retryable=isinstance(error, Rejected),
+        non_retryable=isinstance(error, Rejected) or error.code in DAYS,
         next_retry_delay=None if delay is None else timedelta(seconds=delay),
     )
 

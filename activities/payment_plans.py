@@ -1,4 +1,4 @@
-"""The payment provider's effects one by one, described for running and for proving. Domain 6: J21, J34, J51, J70."""
+"""The payment provider's effects one by one, described for running and for proving. J21, J34, J51, J61, J63, J70."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from collections.abc import Mapping
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from activities.contract import Batch, IndemnityPlan, RecoveryPlan, RefundPart
+from activities.contract import Batch, IndemnityPlan, PayConsumer, RecoveryPlan, RefundPart
 from activities.effects_support import KEY_LIFETIME, Plan, World, answer, case_key
 from backhaul.ledger import (
     CaseRef,
     JournalEntry,
     advance_paid,
+    alternate_payout,
     consumer_collected,
     made,
     refund_succeeded,
     settlement_paid,
+    unclaimed_claimed,
 )
 from backhaul.money import Money
 from gateways.ports import PaymentState
-from store import cases, claims, credit, recoveries, settlement
+from store import cases, claims, consumer_money, credit, recoveries, settlement, unclaimed
 from store.effects import Answer, Intent
 from store.tables import EffectRow
 
@@ -40,6 +42,28 @@ def refund(world: World, case: CaseRef, part: RefundPart) -> Plan:
     body = {"case": case.model_dump(mode="json"), "about": part.model_dump(mode="json")}
     intent = _intent(world, key, "refund", part.amount, part.payee, body, case)
     return Plan(intent, psp, send, lambda _: made(succeeded), also)
+
+
+def to_account(world: World, asked: PayConsumer) -> Plan:
+    """J61 or J63: to an account that the consumer named. It takes nothing of the original payment, of which the
+    refund's share stays counted."""
+    psp, case, key = world.gateways.payments, asked.case, asked.key
+
+    async def send() -> Answer:
+        return _answer(await psp.payout(key, asked.account_ref, asked.amount, asked.of))
+
+    async def also(session: AsyncSession, row: EffectRow) -> None:
+        if asked.unclaimed:
+            await unclaimed.paid(session, asked.of, world.clock())
+        await cases.add_money(session, case_key(case), refunded=asked.amount.minor)
+
+    template = unclaimed_claimed if asked.unclaimed else alternate_payout
+    paid = template(case, asked.amount, key=key)
+    about = asked.model_dump(mode="json", exclude={"case", "patience"})
+    body = {"case": case.model_dump(mode="json"), "about": about}
+    kind = consumer_money.CLAIMED if asked.unclaimed else consumer_money.ALTERNATE
+    intent = _intent(world, key, kind, asked.amount, asked.account_ref, body, case)
+    return Plan(intent, psp, send, lambda _: made(paid), also)
 
 
 def advance(world: World, case: CaseRef, plan: IndemnityPlan, batch: str) -> Plan:

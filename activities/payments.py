@@ -9,25 +9,30 @@ from temporalio import activity
 
 from activities import payment_plans as plans
 from activities.contract import (
+    Bounced,
     Charged,
     ChargeReceivable,
+    ConfirmBounce,
     PayAdvance,
     PayBatch,
+    PayConsumer,
     Proof,
     ProveBatch,
     ProveTerminal,
     Receipt,
+    RefundPart,
     SendRefund,
 )
 from activities.effects_support import World, case_id, case_key, receipt, run
 from activities.errors import effect
 from activities.payout_proofs import prove_payout
 from activities.proofs import prove
-from backhaul.errors import Rejected
+from backhaul.errors import Rejected, Transient
 from backhaul.ids import collect_key
+from backhaul.ledger import made, refund_bounced
 from backhaul.money import Money
 from gateways.registry import Gateways
-from store import claims, effects, recoveries, settlement
+from store import cases, claims, consumer_money, effects, ledger, recoveries, settlement
 from store.effects import ApprovalUse, Clock, Outcome
 from store.engine import Store
 
@@ -48,8 +53,60 @@ class PaymentActivities:
         never leaves under another key.
         Raises: Rejected(`account_abnormal`, `channel_closed`, `insufficient_balance`): failed for good under this
         key; Rejected(`exceeds_capture`, `effect_conflict`, `provider_rejected`), Transient, Unknown(`pending`,
-        `provider_unknown`)."""
+        `provider_unknown`), Unknown(`payer_short`): days may pass, the workflow waits (X21)."""
         return receipt(await run(self._world, plans.refund(self._world, asked.case, asked.part)))
+
+    @activity.defn(name="pay_consumer")
+    @effect
+    async def pay_consumer(self, asked: PayConsumer) -> Receipt:
+        """Pay a consumer to an account they named: J61 in place of a refund, J63 of unclaimed money.
+
+        Idempotency: one effect under its key, which is begun only while nothing else can still pay the same money.
+        Retries: Transient backs off; an unknown or pending payout is looked up by key as the book says (X18).
+        Raises: Rejected(`proof_refused`) while the refund or an earlier payout may still pay, Rejected(
+        `effect_conflict`, `invariant_broken`), and what send_refund raises."""
+        world = self._world
+
+        async def prepare(session: AsyncSession) -> None:
+            if await effects.get(session, asked.key) is None:
+                owner = case_key(asked.case)
+                await consumer_money.need_payable(session, owner, asked.of, asked.amount, claimed=asked.unclaimed)
+
+        await world.store.run(prepare)
+        return receipt(await run(world, plans.to_account(world, asked)))
+
+    @activity.defn(name="confirm_bounce")
+    @effect
+    async def confirm_bounce(self, asked: ConfirmBounce) -> Bounced:
+        """Ask the provider's books whether a refund came back after it had succeeded, and post J60.
+
+        Idempotency: one J60 a payment key; a repeat answers the same and posts nothing.
+        Retries: Transient backs off, also while the refund's own success is not kept yet.
+        Raises: Rejected(`proof_refused`) where the books do not show it, Rejected(`effect_conflict`), Transient,
+        Unknown(`provider_malformed`)."""
+        world, key = self._world, asked.payment_key
+        async with world.store.read() as session:
+            row = await effects.get(session, key)
+        if row is None or row.kind != "refund" or row.case_key != case_key(asked.case):
+            raise Rejected("proof_refused", f"{key} is no refund of {case_key(asked.case)}")
+        if row.state != Outcome.SUCCEEDED:
+            raise Transient("pending", f"{key} is {row.state} here")
+        found = await world.gateways.payments.operation(key)
+        if found is None or found.bounced_at is None:
+            raise Rejected("proof_refused", f"the provider's books do not show that {key} came back")
+        if found.amount is not None and found.amount.minor != row.amount_minor:
+            raise Rejected("effect_conflict", f"{found.amount} came back under {key}")
+        part = RefundPart.model_validate(row.request["about"])
+        entries = made(refund_bounced(asked.case, part.amount, key=key))
+
+        async def post(session: AsyncSession) -> None:
+            owner = case_key(asked.case)
+            if not await consumer_money.came_back(session, key):
+                await cases.add_money(session, owner, refunded=-part.amount.minor)
+            await ledger.post(session, entries, world.clock())
+
+        await world.store.run(post)
+        return Bounced(part=part)
 
     @activity.defn(name="pay_advance")
     @effect

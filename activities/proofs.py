@@ -14,13 +14,22 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from activities import demands, insurer_plans, payment_plans
-from activities.contract import FreightClaim, IndemnityPlan, Proof, ProveTerminal, RecoveryPlan, RefundPart
+from activities.contract import (
+    FreightClaim,
+    IndemnityPlan,
+    Patience,
+    PayConsumer,
+    Proof,
+    ProveTerminal,
+    RecoveryPlan,
+    RefundPart,
+)
 from activities.effects_store import release_advance
 from activities.effects_support import Plan, World, case_key, run
 from backhaul.errors import Rejected
 from backhaul.ledger import CaseRef, JournalEntry, made, rdv_approved, refund_unclaimed, reversal, rfi_approved
 from backhaul.money import Money
-from store import authority, claims, ledger, recoveries, refunds
+from store import authority, claims, consumer_money, ledger, recoveries, refunds, unclaimed
 from store.effects import Outcome, get, settle
 from store.tables import EffectRow
 
@@ -160,6 +169,8 @@ async def _subject(world: World, asked: ProveTerminal) -> Subject:
         case, about = CaseRef.model_validate(row.request["case"]), row.request["about"]
         if row.key == asked.key and row.kind == "refund":
             return _refund(world, case, RefundPart.model_validate(about))
+        if row.key == asked.key and row.kind in {consumer_money.ALTERNATE, consumer_money.CLAIMED}:
+            return _to_account(world, PayConsumer(case=case, patience=Patience(), **about))
         if row.key == asked.key and row.kind == "advance":
             return _advance(world, case, IndemnityPlan.model_validate(about), str(row.request["batch"]))
         if row.key == asked.key and row.kind == "funding":
@@ -200,12 +211,26 @@ def _refund(world: World, case: CaseRef, part: RefundPart) -> Subject:
 
     async def alternative(session: AsyncSession, proved: bool) -> Sequence[JournalEntry]:
         entries = made(refund_unclaimed(case, part.amount, part=part.payment_key))
+        await unclaimed.keep(session, case, part.payment_key, part.amount, world.clock())
         if proved and await ledger.post(session, entries, world.clock()):
             await refunds.give_back(session, part.payment_id, part.amount)
         return entries
 
     plan = payment_plans.refund(world, case, part)
     return Subject(part.payment_key, part.amount, part.payee, (plan,), alternative)
+
+
+def _to_account(world: World, asked: PayConsumer) -> Subject:
+    """J62 for what stood in place of a refund; unclaimed money stays where it is."""
+
+    async def alternative(session: AsyncSession, proved: bool) -> Sequence[JournalEntry]:
+        if asked.unclaimed:
+            return ()
+        await unclaimed.keep(session, asked.case, asked.of, asked.amount, world.clock())
+        return made(refund_unclaimed(asked.case, asked.amount, part=asked.of))
+
+    plans = (payment_plans.to_account(world, asked),)
+    return Subject(asked.key, asked.amount, asked.account_ref, plans, alternative)
 
 
 def _advance(world: World, case: CaseRef, plan: IndemnityPlan, batch: str) -> Subject:

@@ -19,11 +19,12 @@ from backhaul.errors import BackhaulError, Rejected
 from backhaul.ids import CaseId, parse_case_key
 from backhaul.messages import PickupReport, TrackingReport
 from backhaul.names import Update
-from gateways.ports import CourierEvent
-from gateways.webhooks import read_event, reports_for
+from gateways.ports import CourierEvent, PaymentEvent
+from gateways.webhooks import read_any, reports_for
 from store import inbox, waybills
 from store.engine import Store
 from store.tables import InboxRow
+from worker.corrections import tell_payment
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +100,9 @@ class Dispatcher:
         """Send the event to each of its cases: the code of each refusal, or nothing. Raises NotYet where a case
         cannot answer now."""
         known = self._settings.webhook_senders.get(row.sender)
-        event = read_event(row.body, known.adapter if known else "sandbox")
+        event = read_any(row.body, known.adapter if known else "sandbox")
+        if isinstance(event, PaymentEvent):
+            return await self._send_payment(event)
         async with self._store.read() as session:
             keys = await waybills.cases_of(session, event.waybill)
         if not keys:
@@ -107,6 +110,18 @@ class Dispatcher:
         reports = reports_for(event, [parse_case_key(key) for key in keys])
         answers = await asyncio.gather(*(self._tell(case, event, report) for case, report in reports.items()))
         return dict(zip(reports, answers, strict=True))
+
+    async def _send_payment(self, event: PaymentEvent) -> dict[CaseId, str]:
+        """News of a payment goes to its case, or starts a correction of it."""
+        try:
+            case, _ = await tell_payment(
+                self._store, self._backhaul, event.key, event.news, event.occurred_at, self._now()
+            )
+        except Rejected:
+            raise
+        except BackhaulError as error:
+            raise NotYet(f"{event.key}: {error.code}") from error
+        return {} if case is None else {parse_case_key(case): ""}
 
     async def _tell(self, case: CaseId, event: CourierEvent, report: PickupReport | TrackingReport) -> str:
         update = Update.REPORT_PICKUP if isinstance(report, PickupReport) else Update.REPORT_TRACKING

@@ -46,6 +46,12 @@ EXAMPLES: dict[Update, dict[str, Any]] = {
         "waybill": "SF1234567890",
         "occurred_at": AT,
     },
+    Update.REPORT_PAYMENT: {
+        "event_id": "evt-3",
+        "payment_key": "M-7:R-1:refund.pay-1:1",
+        "news": "bounced",
+        "occurred_at": AT,
+    },
     Update.RETRY_STEP: {"note": "the provider is back"},
     Update.SKIP_STEP: {"provider_proof": True, "note": "refunded by hand"},
     Update.EXTEND_DEADLINE: {"seconds": 86400, "note": "the merchant asked"},

@@ -48,6 +48,7 @@ STATUS: dict[str, int] = {
     "return_conflict": 409,
     "return_closed": 409,
     "return_open": 409,
+    "nothing_unclaimed": 409,
     "unknown_book": 422,
     # what a case cannot do now
     "already_picked_up": 409,
@@ -99,6 +100,7 @@ STATUS: dict[str, int] = {
     "account_abnormal": 409,
     "channel_closed": 409,
     "insufficient_balance": 409,
+    "payer_short": 503,
     "exceeds_capture": 409,
     "notice_undelivered": 409,
     "claim_denied": 409,

@@ -26,6 +26,9 @@ REASONS: dict[str, Attention] = {
     "account_abnormal": Attention("The payee's account does not take money.", SKIP_PROVEN),
     "channel_closed": Attention("The payment channel closed the attempt for good.", SKIP_PROVEN),
     "insufficient_balance": Attention("The payer's account at the provider is short: fund it, then try again.", RETRY),
+    "payer_short": Attention(
+        "The account that refunds are paid from is short: fund it; the same key is then paid.", RETRY
+    ),
     "exceeds_capture": Attention("The refund exceeds what is left of the original payment.", SKIP_PROVEN),
     "pending": Attention("The provider has it and has not decided within all look-ups.", RETRY),
     "provider_unknown": Attention("It is not known whether the money moved; every look-up stayed open.", RETRY),

@@ -82,11 +82,11 @@ _TABLE: dict[Region, dict[str, str]] = {
         "not_due": "held due",
         "held": "submitted not_due",
         "due": "submitted",
-        "submitted": "succeeded abnormal unclaimed",
-        "abnormal": "alternate submitted unclaimed",
-        "alternate": "succeeded unclaimed",
-        "succeeded": "clawback_open due",
-        "unclaimed": "due",
+        "submitted": "succeeded abnormal alternate unclaimed",
+        "abnormal": "alternate submitted succeeded unclaimed",
+        "alternate": "abnormal submitted succeeded unclaimed",
+        "succeeded": "clawback_open due abnormal",
+        "unclaimed": "due abnormal alternate",
         "clawback_open": "recovered written_off",
     },
     Region.INDEMNITY: {
@@ -147,6 +147,11 @@ class Regions:
     def __getitem__(self, region: Region) -> str:
         return self._now[region]
 
+    def may(self, region: Region, state: str) -> bool:
+        """May the region go there now, or is it there already?"""
+        now = self._now[region]
+        return now == state or state in TRANSITIONS[region].get(now, frozenset())
+
     def to(self, region: Region, state: str) -> None:
         """Move one region. Being there already is nothing; anything off the table is a bug."""
         now = self._now[region]
@@ -204,6 +209,7 @@ class Situation:
     regions: Regions
     closed: bool = False
     waiting_for: str | None = None
+    account_wanted: bool = False
     parked: frozenset[str] = frozenset()
     parked_effect: bool = False
     self_ship: bool = False
@@ -217,7 +223,7 @@ class Situation:
     ruling_wanted: bool = False
 
 
-_ALWAYS = frozenset({Update.REPORT_PICKUP, Update.REPORT_TRACKING, Update.SUBMIT_EVIDENCE})
+_ALWAYS = frozenset({Update.REPORT_PAYMENT, Update.REPORT_PICKUP, Update.REPORT_TRACKING, Update.SUBMIT_EVIDENCE})
 _OPERATOR = frozenset({Update.RETRY_STEP, Update.SKIP_STEP, Update.APPLY_RULING, Update.APPLY_APPROVAL})
 
 
@@ -265,6 +271,8 @@ def _party_refusal(update: Update, now: Situation) -> str | None:
             if not now.self_ship:
                 return "not_self_ship"
             return "already_decided" if now.waybill_known else (None if waiting == "waybill" else "not_waiting")
+        case Update.PROVIDE_ACCOUNT:
+            return None if now.account_wanted else "not_waiting"
         case Update.ESCALATE:
             return None if waiting == "escalation" else "not_declined"
         case Update.ANSWER_INFO:

@@ -67,6 +67,7 @@ CODES: dict[str, str] = {
     "return_conflict": "This return was opened before with another body.",
     "return_closed": "The return is closed; the answer shows how it ended.",
     "return_open": "The return is not closed yet: what comes up is the case's own, and no correction.",
+    "nothing_unclaimed": "No money of this return waits to be claimed.",
     "unknown_book": "The policy book named by (version, hash) is not loaded here.",
     # what a case cannot do now
     "already_picked_up": "The courier has scanned the goods; the return cannot be withdrawn any more.",
@@ -110,6 +111,7 @@ CODES: dict[str, str] = {
     "account_abnormal": "The payee's account does not take money.",
     "channel_closed": "The payment channel closed the attempt.",
     "insufficient_balance": "The payer's account at the provider is short.",
+    "payer_short": "The payer's account at the provider is short; the payment waits there under its key.",
     "exceeds_capture": "The refund exceeds what is left of the payment.",
     "notice_undelivered": "The notice reached nobody, and will not.",
     "claim_denied": "The insurer denied the claim.",

@@ -146,6 +146,25 @@ def notice_key(case: CaseId, about: str, n: int = 1, within: str = "") -> str:
     return payment_key(case, f"notice.{about}" + (f".{within}" if within else ""), n)
 
 
+def account_key(refund: str) -> str:
+    """The first key of the payout that stands in place of a refund: `m:r:refund.pay-1:2` gives `m:r:payout.pay-1:1`.
+    A purpose of its own: the refund's numbers and the payout's rise apart."""
+    return _in_place(refund, "payout")
+
+
+def claim_key(unclaimed: str, n: int) -> str:
+    """The first key under which correction `n` pays out unclaimed money: `m:r:claim1.pay-1:1`."""
+    return _in_place(unclaimed, f"claim{n}")
+
+
+def _in_place(key: str, purpose: str) -> str:
+    pieces = key.split(":")
+    if len(pieces) != 4:
+        raise Refusal("invalid_id", f"{key!r} is not a payment key", field="key")
+    merchant_id, rma_id, was, _ = pieces
+    return payment_key(CaseId(merchant_id, rma_id), f"{purpose}.{was.partition('.')[2] or was}")
+
+
 def batch_key(merchant_id: str, cut: str) -> str:
     """Payout key of a merchant's settlement batch."""
     return f"{part(merchant_id, 'merchant_id')}:settlement:{part(cut, 'cut')}:1"

@@ -394,6 +394,22 @@ class TrackingReport(Frozen):
     occurred_at: AwareDatetime
 
 
+class PaymentNews(StrEnum):
+    """What a payment provider tells of a refund."""
+
+    SETTLED = "settled"
+    BOUNCED = "bounced"
+
+
+class PaymentReport(Frozen):
+    """News of the refund under a payment key. It moves no money by itself: the provider's books are asked."""
+
+    event_id: Annotated[str, Field(min_length=1, max_length=400)]
+    payment_key: Annotated[str, Field(min_length=1, max_length=400)]
+    news: PaymentNews
+    occurred_at: AwareDatetime
+
+
 class RetryStep(Frozen):
     """Try a parked step again under the same key. Without `step`: the one that is parked longest."""
 
@@ -554,6 +570,12 @@ class CaseOutcome(Frozen):
     indemnified: Money
     freight: Money
     recovery: str | None = Field(default=None, description="workflow id of the recovery handed over, if any")
+
+
+class ClaimRefund(Frozen):
+    """Claim the unclaimed money of a closed return: pay it to this account."""
+
+    account_ref: Token
 
 
 class CorrectionOutcome(Frozen):

@@ -57,6 +57,7 @@ class Update(StrEnum):
     SUBMIT_EVIDENCE = "submit_evidence"
     REPORT_PICKUP = "report_pickup"
     REPORT_TRACKING = "report_tracking"
+    REPORT_PAYMENT = "report_payment"
     RETRY_STEP = "retry_step"
     SKIP_STEP = "skip_step"
     EXTEND_DEADLINE = "extend_deadline"
@@ -97,6 +98,7 @@ _BY_ROLE: dict[Role, tuple[Update, ...]] = {
         Update.REQUEST_INFO,
     ),
     Role.COURIER: (Update.REPORT_PICKUP, Update.REPORT_TRACKING),
+    Role.SERVICE: (Update.REPORT_PAYMENT,),
     Role.OPERATOR: (
         Update.RETRY_STEP,
         Update.SKIP_STEP,
@@ -138,6 +140,7 @@ UPDATE_DESCRIPTIONS: dict[Update, str] = {
     Update.SUBMIT_EVIDENCE: "A party adds evidence by reference and hash.",
     Update.REPORT_PICKUP: "Courier reports a visit: picked_up with the doorstep check, missed, no_show, rejected.",
     Update.REPORT_TRACKING: "Courier reports the parcel: in_transit, delivered, lost, found, returned.",
+    Update.REPORT_PAYMENT: "Payment provider's news of a refund: decided, or come back; its books are asked.",
     Update.RETRY_STEP: "Operator: try the parked step again (same payment key).",
     Update.SKIP_STEP: "Operator: go on without the parked step; money needs the provider's proof or an approval.",
     Update.EXTEND_DEADLINE: "Operator: give the present wait more time.",

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from backhaul.facts import Finding, Frozen, Text
-from backhaul.messages import ConsumerAtDoor, CourierRefusal, PickupOutcome, TrackingStatus
+from backhaul.messages import ConsumerAtDoor, CourierRefusal, PaymentNews, PickupOutcome, TrackingStatus
 from backhaul.money import Money
 from backhaul.policy.denials import Denial
 
@@ -38,6 +38,8 @@ class Operation(Frozen):
     payee: str | None = None
     collected: Money | None = None
     """Of a charge: what it got, at most its amount."""
+    bounced_at: datetime | None = None
+    """When money that had succeeded came back; the operation stays succeeded."""
 
 
 class StatementRow(Frozen):
@@ -239,6 +241,15 @@ class PaymentState(Frozen):
     payee: str
     collected: Money | None = None
     """Of a charge that succeeded: what it got, at most its amount."""
+
+
+class PaymentEvent(Frozen):
+    """One thing that happened to the transfer under a key. It proves nothing: the provider's books are asked."""
+
+    event_id: str
+    key: str
+    news: PaymentNews
+    occurred_at: datetime
 
 
 class PaymentGateway(Provider, Protocol):

@@ -1,10 +1,10 @@
-"""Couriers' webhooks: signature on the raw bytes, then the event in our words, then one report per case."""
+"""Webhooks: signature on the raw bytes, then the event in our words; a courier's then as one report per case."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -14,17 +14,26 @@ from backhaul.ids import CaseId, parse_item_ref
 from backhaul.messages import DoorstepFinding, PickupOutcome, PickupReport, TrackingReport
 from gateways.couriers.sandbox import mapping as sandbox
 from gateways.couriers.sandbox.wire import EventWire
-from gateways.ports import CourierEvent, Visit
+from gateways.payments.sandbox import mapping as sandbox_psp
+from gateways.payments.sandbox.wire import PaymentEventWire
+from gateways.ports import CourierEvent, PaymentEvent, Visit
 
 Report = PickupReport | TrackingReport
+E = TypeVar("E")
 
 
 def _sandbox_event(body: Any) -> CourierEvent:
     return sandbox.event(EventWire.model_validate(body))
 
 
+def _sandbox_payment(body: Any) -> PaymentEvent:
+    return sandbox_psp.event(PaymentEventWire.model_validate(body))
+
+
 READERS: Mapping[str, Callable[[Any], CourierEvent]] = {"sandbox": _sandbox_event}
 """How each adapter's courier writes an event, by adapter."""
+PAYMENT_READERS: Mapping[str, Callable[[Any], PaymentEvent]] = {"sandbox-psp": _sandbox_payment}
+"""How each adapter's payment provider does."""
 
 
 def verify(secret: str, headers: Mapping[str, str], raw: bytes) -> str:
@@ -45,9 +54,18 @@ def verify(secret: str, headers: Mapping[str, str], raw: bytes) -> str:
 
 
 def read_event(raw: bytes, adapter: str = "sandbox") -> CourierEvent:
-    """The event of a webhook. Raises Refusal(`invalid_input`) for anything that does not fit."""
+    """The event of a courier's webhook. Raises Refusal(`invalid_input`) for anything that does not fit."""
+    return _read(raw, READERS[adapter])
+
+
+def read_any(raw: bytes, adapter: str) -> CourierEvent | PaymentEvent:
+    """The event of any sender's webhook. Raises Refusal(`invalid_input`) for anything that does not fit."""
+    return _read(raw, PAYMENT_READERS[adapter]) if adapter in PAYMENT_READERS else read_event(raw, adapter)
+
+
+def _read(raw: bytes, reader: Callable[[Any], E]) -> E:
     try:
-        return READERS[adapter](json.loads(raw))
+        return reader(json.loads(raw))
     except ValidationError as exc:
         field = ".".join(str(piece) for piece in exc.errors(include_input=False, include_url=False)[0]["loc"])
         raise Refusal("invalid_input", "the event does not fit its schema", field=field) from exc

@@ -28,6 +28,7 @@ class OperationWire(WireModel):
     currency: str | None = None
     payee: str | None = None
     collected: int | None = None
+    bounced_at: AwareDatetime | None = None
 
 
 class StatementRowWire(WireModel):
@@ -83,6 +84,7 @@ def operation(wire: OperationWire, words: Mapping[str, Mapping[str, Standing]]) 
         amount=amount,
         payee=wire.payee,
         collected=collected,
+        bounced_at=wire.bounced_at,
     )
 
 

@@ -95,16 +95,8 @@ class Control:
         return page
 
 
-class CourierControl(Control):
-    """The courier's control plane."""
-
-    async def release(self, match: str) -> int:
-        """Let held work of a case, waybill, booking or claim go on; how much there was."""
-        return int((await self.post("release", {"match": match}))["released"])
-
-    async def self_ship(self, waybill: str, items: list[str], **parcel: Any) -> None:
-        """Register a parcel that a consumer posted (`tracking`, `proven_freight`)."""
-        await self.post("self_ship", {"waybill": waybill, "items": items, **parcel})
+class Telling(Control):
+    """The control plane of a party that sends webhooks."""
 
     async def webhook(self, url: str | None, secret: str | None = None) -> None:
         """Send webhooks to `url` from now on; None stops them."""
@@ -116,7 +108,19 @@ class CourierControl(Control):
         return rows
 
 
-class PspControl(Control):
+class CourierControl(Telling):
+    """The courier's control plane."""
+
+    async def release(self, match: str) -> int:
+        """Let held work of a case, waybill, booking or claim go on; how much there was."""
+        return int((await self.post("release", {"match": match}))["released"])
+
+    async def self_ship(self, waybill: str, items: list[str], **parcel: Any) -> None:
+        """Register a parcel that a consumer posted (`tracking`, `proven_freight`)."""
+        await self.post("self_ship", {"waybill": waybill, "items": items, **parcel})
+
+
+class PspControl(Telling):
     """The payment provider's control plane."""
 
     async def payment(self, payment_id: str, amount: int, currency: str, *, payee: str, payer: str) -> None:
@@ -127,6 +131,14 @@ class PspControl(Control):
     async def account(self, payee: str, state: str) -> None:
         """Make a payee's account `abnormal` or `normal`."""
         await self.post("accounts", {"payee": payee, "state": state})
+
+    async def payer(self, payer: str, state: str) -> None:
+        """Make the account that a payer's refunds are paid from `short`, `funded`, or `closed` by the channel."""
+        await self.post("payers", {"payer": payer, "state": state})
+
+    async def bounce(self, key: str) -> None:
+        """Let a refund that succeeded come back."""
+        await self.post("bounces", {"key": key})
 
 
 class InsurerControl(Control):

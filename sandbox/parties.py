@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox import courier, insurer, notices, psp
@@ -48,6 +48,7 @@ async def serve_parties(
     ports: tuple[int, int, int, int] = (0, 0, 0, 0),
     webhook_url: str | None = None,
     webhook_secret: str | None = None,
+    psp_webhook_url: str | None = None,
     seed: int = 0,
 ) -> Parties:
     """Serve courier, PSP, insurer and the inbox of notices (`ports` in this order, 0 takes a free one) with their
@@ -66,7 +67,7 @@ async def serve_parties(
     )
     apps = (
         courier.create_app(courier_settings),
-        psp.create_app(plain("psp")),
+        psp.create_app(replace(plain("psp"), webhook_url=psp_webhook_url, webhook_secret=webhook_secret)),
         insurer.create_app(plain("insurer")),
         notices.create_app(plain("notices")),
     )
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("--books", type=Path, required=True, help="the folder of the four SQLite files")
     add_common(parser)
     add_webhook(parser)
+    parser.add_argument("--psp-webhook-url", help="where the payment provider's webhooks go; the secret is the same")
     options = parser.parse_args()
 
     async def start() -> Sequence[tuple[str, RunningServer]]:
@@ -109,6 +111,7 @@ def main() -> None:
             ports=tuple(options.ports),
             webhook_url=options.webhook_url,
             webhook_secret=options.webhook_secret,
+            psp_webhook_url=options.psp_webhook_url,
             seed=options.seed,
         )
         return [

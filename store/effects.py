@@ -248,7 +248,7 @@ async def run_effect(
     if answer is None:
         answer = await _send(store, intent.key, send)
     if answer.outcome is Outcome.PENDING:
-        raise Unknown("pending", f"{row.provider} has not decided on {intent.key}")
+        raise Unknown(answer.code or "pending", f"{row.provider} has not decided on {intent.key}")
     return await settle(store, intent.key, answer, clock=clock, entries=entries, also=also, failed=failed)
 
 

@@ -118,7 +118,7 @@ async def main() -> int:
         polling = asyncio.create_task(workers.run())
         log.info("polling", queues=list(workers.queues), namespace=client.namespace)
         stopping = asyncio.create_task(stopped.wait())
-        sweeping = asyncio.create_task(sweep_forever(client, store, settings, runtime))
+        sweeping = asyncio.create_task(sweep_forever(client, store, settings, runtime, gateways.payments))
         await asyncio.wait([polling, stopping], return_when=asyncio.FIRST_COMPLETED)
         for task in (stopping, sweeping):
             task.cancel()

@@ -32,13 +32,15 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.steps.correcting import start_of
 from backhaul.client import Backhaul
 from backhaul.messages import OpenReturn
 from backhaul.names import MERCHANT_ID, ORDER_ID, QUEUE, STAGE, WorkflowType, clamp
+from gateways.ports import Provider
 from store import cases, corrections
 from store.engine import Store
 from store.tables import CaseRow, CorrectionRow
+from worker.corrections import start as start_correction
+from worker.corrections import sweep_bounces
 from worker.log import configure
 from worker.process import Misconfigured, connect_with, read_settings, run_main, stop_on_signals
 from worker.settings import Settings
@@ -116,10 +118,7 @@ async def _corrections(client: Client, store: Store, before: datetime, restart: 
 
 
 async def _correct(client: Client, store: Store, row: CorrectionRow) -> bool:
-    async with store.read() as session:
-        case = await cases.need(session, row.case_key)
-    summary = f"Correction of return `{case.rma_id}`: {row.kind}, carried on"
-    await Backhaul(client).correct(row.workflow_id, start_of(row, case), summary)
+    await start_correction(store, Backhaul(client), row)
     return True
 
 
@@ -190,8 +189,11 @@ async def _failing(client: Client) -> list[Finding]:
     ]
 
 
-async def sweep_forever(client: Client, store: Store, settings: Settings, runtime: Runtime | None = None) -> None:
-    """Sweep, log what was found, wait, until cancelled. Trouble is logged and tried again at the next turn."""
+async def sweep_forever(
+    client: Client, store: Store, settings: Settings, runtime: Runtime | None = None, psp: Provider | None = None
+) -> None:
+    """Sweep, log what was found, wait, until cancelled. Trouble is logged and tried again at the next turn. With the
+    payment provider, refunds that came back without a webhook are looked for as well."""
     if settings.sweep_every_s <= 0:
         return
     meter = (runtime or Runtime.default()).metric_meter
@@ -200,6 +202,8 @@ async def sweep_forever(client: Client, store: Store, settings: Settings, runtim
         await asyncio.sleep(settings.sweep_every_s)
         try:
             found = await sweep_once(client, store, restart=settings.sweep_restart)
+            if psp is not None:
+                await sweep_bounces(store, Backhaul(client), psp, datetime.now(UTC))
         except Exception:
             log.exception("the sweep failed")
             continue

@@ -46,6 +46,8 @@ from workflows.desk import Desk
 MAX_MESSAGES = 500
 """A case takes so many messages, then parks, instead of continuing as new (architecture 3.7)."""
 MAX_EVENTS = 100
+ACCOUNT = "account"
+"""What a case waits for while a refund needs another account (X19)."""
 
 
 @dataclass
@@ -69,6 +71,8 @@ class Mailbox:
     ruling: Found | None = None
     approval: Found | None = None
     account: ProvideAccount | None = None
+    settled: set[str] = field(default_factory=set)
+    """Payment keys that the provider says it has decided on."""
 
     def forget_decisions(self) -> None:
         """Before a human is asked: a ruling or approval of an earlier question does not answer this one."""
@@ -142,6 +146,11 @@ class CaseDesk(Desk):
         """How many were opened, so that each has a number of its own."""
         self.hearing: Hearing | None = None
         self.claims: list[Claim] = []
+        self.paid_refunds: set[str] = set()
+        """Keys of refunds that succeeded, and have not come back."""
+        self.refund_states: dict[str, str] = {}
+        """Refunds that go another way, by their keys: abnormal or alternate."""
+        self.asking_account: asyncio.Task[str | None] | None = None
 
     @property
     def judged(self) -> Judged:
@@ -188,7 +197,7 @@ class CaseRun(CaseDesk):
         """Every visit that was booked, by waybill: a scan may come late."""
         self.standing: Booked | None = None
         """The visit that a courier will still make."""
-        self.closed = False
+        self.closed = self.closing = False
         self.outcome: str | None = None
         self.recovery: str | None = None
         self.credit_open = False
@@ -250,6 +259,7 @@ class CaseRun(CaseDesk):
             regions=self.regions,
             closed=self.closed,
             waiting_for=self.wait_now.code if self.wait_now else None,
+            account_wanted=self.waits_for(ACCOUNT),
             parked=frozenset(parked.reason for parked in self.parked),
             parked_effect=any(p.effect for p in self.parked),
             self_ship=self.self_ship,
@@ -265,6 +275,12 @@ class CaseRun(CaseDesk):
     def money(self, minor: int) -> Money:
         """An amount in the order's currency."""
         return Money(minor=minor, currency=self.judged.refundable.currency)
+
+    def first_time(self, event_id: str) -> bool:
+        """Keep an event's id. False: it was known already."""
+        known = event_id in self.seen
+        self.seen.add(event_id)
+        return not known
 
     def receive_pickup(self, report: PickupReport) -> bool:
         """Keep a courier's visit once, whichever way it came. False: known already."""

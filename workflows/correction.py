@@ -15,6 +15,7 @@ from activities.declarations import end_correction, record_evidence
 from backhaul.facts import Party
 from backhaul.messages import Ack, CorrectionOutcome, CorrectionStatus, ProvideAccount, SubmitEvidence
 from backhaul.names import HEARD, UPDATE_DESCRIPTIONS, Query, Update, WorkflowType
+from workflows.case_run import ACCOUNT
 from workflows.correction_run import CorrectionRun
 from workflows.corrections import KINDS
 from workflows.desk import CloseRequested, reject
@@ -92,7 +93,7 @@ class Correction(OperatorDoors):
 
     @provide_account.validator
     def _provide_account_ok(self, said: ProvideAccount) -> None:
-        if self.desk.wait_now is None or self.desk.wait_now.code != "account":
+        if not self.desk.waits_for(ACCOUNT):
             reject("not_waiting")
 
     @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])

@@ -10,7 +10,7 @@ from activities.contract import StartCorrection
 from backhaul.case import Regions
 from backhaul.facts import Party
 from backhaul.ids import CaseId, correction_id
-from backhaul.messages import CorrectionStatus, WaitView
+from backhaul.messages import CorrectionStatus
 from workflows import details
 from workflows.case_run import CaseDesk
 
@@ -65,7 +65,7 @@ class CorrectionRun(CaseDesk):
             event_id=request.event.event_id,
             opened_at=self.opened_at,
             closed_at=self.closed_at,
-            waiting=None if wait is None else WaitView(on=wait.on, code=wait.code, since=wait.since, due=wait.due),
+            waiting=None if wait is None else wait.view(),
             attention=self.attention(),
             events=tuple(self.events[-SHOWN_EVENTS:]),
         )

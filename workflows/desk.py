@@ -23,11 +23,12 @@ from backhaul import names
 from backhaul.attention import REASONS, reason_of
 from backhaul.errors import CODES
 from backhaul.facts import Frozen, Party
-from backhaul.messages import AttentionView
+from backhaul.messages import AttentionView, WaitView
 from workflows import details
 
 A = TypeVar("A", bound=Frozen)
 R = TypeVar("R", bound=Frozen)
+T = TypeVar("T")
 
 KEYWORDS = {n: SearchAttributeKey.for_keyword(n) for n in (names.STAGE, names.WAITING_ON, names.ATTENTION)}
 MERCHANT_ID = SearchAttributeKey.for_keyword(names.MERCHANT_ID)
@@ -57,6 +58,12 @@ class Wait:
     since: datetime
     due: datetime
     told: datetime | None = None
+    beside: bool = False
+    """For work beside the story."""
+
+    def view(self) -> WaitView:
+        """As people see it."""
+        return WaitView(on=self.on, code=self.code, since=self.since, due=self.due, told=self.told)
 
 
 @dataclass(frozen=True)
@@ -122,9 +129,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.parked: list[Parked] = []
-        self.wait_now: Wait | None = None
-        self.beside: list[Wait] = []
-        """What work beside the story waits for."""
+        self.waits: list[Wait] = []
         self.notices: dict[str, int] = {}
         """How often each notice was sent, by its word."""
         self.close_reason: str | None = None
@@ -176,9 +181,23 @@ class Desk:
     @property
     def shown_wait(self) -> Wait | None:
         """What people are shown: the story's own wait, else the one beside it that is due first."""
-        return self.wait_now or min(self.beside, key=lambda wait: wait.due, default=None)
+        return self.wait_now or min(self.waits, key=lambda wait: wait.due, default=None)
 
     # ---- waiting -------------------------------------------------------------------------------------------
+
+    @property
+    def wait_now(self) -> Wait | None:
+        """What the story itself waits for."""
+        return next((wait for wait in self.waits if not wait.beside), None)
+
+    @wait_now.setter
+    def wait_now(self, wait: Wait | None) -> None:
+        """The story waits for this, or for nothing, without a timer of its own."""
+        self.waits = [one for one in self.waits if one.beside] + ([] if wait is None else [wait])
+
+    def waits_for(self, code: str) -> bool:
+        """Does the story, or work beside it, wait for this now?"""
+        return any(wait.code == code for wait in self.waits)
 
     async def wait(
         self,
@@ -188,16 +207,16 @@ class Desk:
         until: Callable[[], bool],
         *,
         reminders: Sequence[Reminder] = (),
+        beside: bool = False,
     ) -> bool:
-        """Wait until the condition holds (True) or the deadline is reached (False).
+        """Wait until the condition holds (True) or the deadline is reached (False). `beside`: for work beside the
+        story, whose own wait people see first.
 
         An answer that arrives in the same workflow task as the timer counts as an answer. An operator may extend
         the deadline; the wait then goes on to the new one. A cancel request from outside parks the case here.
         Reminders, in order of time, go out beside the wait, each at its time if the wait is still on."""
-        wait = self.wait_now = Wait(on, code, workflow.now(), due)
-        answered = await self._wait_until(wait, until, list(reminders))
-        self.wait_now = None
-        return answered
+        wait = Wait(on, code, workflow.now(), due, beside=beside)
+        return await self._waiting(wait, self._wait_until(wait, until, list(reminders)))
 
     async def ask(
         self,
@@ -208,23 +227,34 @@ class Desk:
         tell: Coroutine[Any, Any, datetime],
         *,
         reminders: Sequence[Reminder] = (),
+        beside: bool = False,
     ) -> bool:
         """Tell a party and wait for what they say: True, or False at the deadline, which counts from when they were
         told. `tell` gives that time. What they say while the notice is still on its way counts: the wait is on."""
         asked = workflow.now()
-        wait = self.wait_now = Wait(on, code, asked, asked + span)
+        wait = Wait(on, code, asked, asked + span, beside=beside)
+        return await self._waiting(wait, self._told_and_wait(wait, until, tell, list(reminders)))
+
+    async def _waiting(self, wait: Wait, work: Coroutine[Any, Any, bool]) -> bool:
+        self.waits.append(wait)
+        try:
+            return await work
+        finally:
+            self.waits.remove(wait)
+
+    async def _told_and_wait(
+        self, wait: Wait, until: Callable[[], bool], tell: Coroutine[Any, Any, datetime], reminders: list[Reminder]
+    ) -> bool:
         telling = asyncio.create_task(tell)
         await workflow.wait_condition(lambda: telling.done() or until())
         if telling.done():
             wait.told = telling.result()
-            late = wait.told - asked
+            late = wait.told - wait.since
             wait.due += late
             reminders = [Reminder(one.at + late, one.send) for one in reminders]
         else:
             self._tasks.append(telling)
-        answered = await self._wait_until(wait, until, list(reminders))
-        self.wait_now = None
-        return answered
+        return await self._wait_until(wait, until, reminders)
 
     async def _wait_until(self, wait: Wait, until: Callable[[], bool], reminders: list[Reminder]) -> bool:
         while not until():
@@ -259,22 +289,22 @@ class Desk:
     def extend(self, seconds: int) -> None:
         """Give the present wait, and what is parked, more time."""
         more = timedelta(seconds=seconds)
-        if self.wait_now is not None:
-            self.wait_now.due += more
+        if self.shown_wait is not None:
+            self.shown_wait.due += more
         for parked in self.parked:
             parked.due += more
         self._extended = True
 
     async def pause(self, on: Party, code: str, due: datetime, until: datetime) -> None:
         """Let time pass beside the story, visibly: somebody has until `due`, and is looked at again at `until`."""
-        wait = Wait(on, code, workflow.now(), due)
-        self.beside.append(wait)
+        wait = Wait(on, code, workflow.now(), due, beside=True)
+        self.waits.append(wait)
         self.publish()
         await workflow.sleep(until - workflow.now(), summary=f"{code}: waits on {on.value}")
-        self.beside.remove(wait)
+        self.waits.remove(wait)
         self.publish()
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Let independent work go on beside the story; `join` waits for it before the close."""
         task = asyncio.create_task(work)
         self._tasks.append(task)
@@ -399,11 +429,13 @@ class Desk:
         skippable: bool = True,
         freed: Callable[[], bool] | None = None,
         within_s: float | None = None,
+        looks_again: bool = False,
     ) -> Parked:
         """Say that a human is needed, why, and what to send; go on when freed.
 
         Its deadline raises the alarm again (and again): a parked case is never silent. `freed` is a condition beside
-        the operator's commands, such as the arrival of a ruling. Raises CloseRequested when an operator closes."""
+        the operator's commands, such as the arrival of a ruling. With `looks_again` the deadline frees the step, after
+        its alarm: the caller looks whether the trouble is over. Raises CloseRequested when an operator closes."""
         if reason not in REASONS:
             reason, headline = reason_of(reason), f"{reason}: {headline}"
         span = timedelta(seconds=within_s or self.park_s)
@@ -415,6 +447,8 @@ class Desk:
             left = parked.due - workflow.now()
             if left <= timedelta(0):
                 parked.alarms += 1
+                if looks_again:
+                    break
                 parked.due = workflow.now() + span
                 left = span
             self.publish()

@@ -77,7 +77,7 @@ class OperatorDoors:
 
     @extend_deadline.validator
     def _extend_deadline_ok(self, said: ExtendDeadline) -> None:
-        if self.desk.wait_now is None and not self.desk.parked:
+        if self.desk.shown_wait is None and not self.desk.parked:
             reject("not_waiting")
 
     @workflow.update(name=Update.APPLY_RULING.value, description=UPDATE_DESCRIPTIONS[Update.APPLY_RULING])

@@ -44,6 +44,8 @@ from backhaul.messages import (
     ExtendDeadline,
     FirstDecision,
     OpenReturn,
+    PaymentNews,
+    PaymentReport,
     PickupReport,
     ProvideAccount,
     ProvideWaybill,
@@ -77,6 +79,7 @@ from workflows.stages.make_whole import make_whole
 from workflows.stages.offer import retain
 from workflows.stages.receive import receive
 from workflows.stages.refund_only import refund_alone
+from workflows.stages.refunding import bounced
 from workflows.stages.ruling import hand_on, hand_ruling_on, note_progress
 from workflows.stages.scanning import Collection, call_off, had_the_goods
 from workflows.views import status_of
@@ -266,6 +269,7 @@ class ReturnCase:
 
     @workflow.update(name=Update.PROVIDE_ACCOUNT.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_ACCOUNT])
     def provide_account(self, said: ProvideAccount) -> Ack:
+        self.case.mail.account = said
         return self._took("names another account", Party.CONSUMER)
 
     @provide_account.validator
@@ -376,6 +380,27 @@ class ReturnCase:
     @report_tracking.validator
     def _report_tracking_ok(self, said: TrackingReport) -> None:
         self._allow(Update.REPORT_TRACKING)
+
+    # ---- the payment provider ------------------------------------------------------------------------------
+
+    @workflow.update(name=Update.REPORT_PAYMENT.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_PAYMENT])
+    def report_payment(self, said: PaymentReport) -> Ack:
+        case, key = self.case, said.payment_key
+        if said.news is PaymentNews.SETTLED:
+            case.mail.settled.add(key)
+        elif key in case.paid_refunds:
+            case.paid_refunds.discard(key)
+            case.spawn(bounced(case, key))
+        return self._took("", Party.PSP, duplicate=not case.first_time(said.event_id))
+
+    @report_payment.validator
+    def _report_payment_ok(self, said: PaymentReport) -> None:
+        self._allow(Update.REPORT_PAYMENT)
+        if said.news is PaymentNews.BOUNCED and said.event_id not in self.case.seen:
+            if self.case.closing:
+                reject("return_closed")  # what comes back from here on is a correction's
+            if said.payment_key not in self.case.paid_refunds:
+                reject("not_waiting", "no refund under this key has succeeded yet")
 
     # ---- operators -----------------------------------------------------------------------------------------
 

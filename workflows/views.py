@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from backhaul.case import allowed_actions
 from backhaul.errors import CODES
-from backhaul.messages import CaseStatus, MoneyView, WaitView
+from backhaul.messages import CaseStatus, MoneyView
 from backhaul.money import Money
 from workflows.case_run import CaseRun
 
@@ -50,7 +48,7 @@ def status_of(run: CaseRun) -> CaseStatus:
         stage=run.stage.value,
         outcome=run.outcome,
         regions=run.regions.plain(),
-        waiting=None if wait is None else WaitView.model_validate(asdict(wait)),
+        waiting=None if wait is None else wait.view(),
         attention=run.attention(),
         money=_money(run),
         actions=allowed_actions(run.situation(), CODES),

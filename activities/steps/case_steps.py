@@ -28,6 +28,8 @@ from activities.contract import (
     GrantRefund,
     JudgeCase,
     Judgement,
+    KeepUnclaimed,
+    LeaveUnclaimed,
     OpenCorrection,
     OpenDispute,
     Receipt,
@@ -41,6 +43,8 @@ from activities.contract import (
     ReviewReceivable,
     SettleCase,
     StartCorrection,
+    TakeUnclaimed,
+    UnclaimedMoney,
     Undisputed,
 )
 from activities.errors import step
@@ -56,6 +60,7 @@ from activities.steps import (
     parcel,
     recovering,
     settling,
+    unclaimed,
     undisputed,
 )
 from activities.steps.desk import Desk, utc_now
@@ -165,6 +170,37 @@ class CaseSteps:
         Retries: `store_busy` is tried again.
         Raises: Rejected(`invariant_broken`) naming which; nothing is written then."""
         return await ending.end(self._desk, argument)
+
+    @activity.defn(name=declared.keep_unclaimed.name)
+    @step
+    async def keep_unclaimed(self, argument: KeepUnclaimed) -> Receipt:
+        """Keep a refund that could not be paid as unclaimed money (J62).
+
+        Idempotency: by the refund's key.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`proof_refused`) while the refund or a payout in its place may still pay, Rejected(
+        `effect_conflict`)."""
+        return await unclaimed.keep(self._desk, argument)
+
+    @activity.defn(name=declared.take_unclaimed.name)
+    @step
+    async def take_unclaimed(self, argument: TakeUnclaimed) -> UnclaimedMoney:
+        """The case's unclaimed money, for the correction that pays it out.
+
+        Idempotency: by case and correction; the same correction takes the same money.
+        Retries: `store_busy` is tried again.
+        Raises: nothing of its own."""
+        return await unclaimed.take(self._desk, argument)
+
+    @activity.defn(name=declared.leave_unclaimed.name)
+    @step
+    async def leave_unclaimed(self, argument: LeaveUnclaimed) -> Receipt:
+        """Money that could not be paid out waits again, to be claimed anew.
+
+        Idempotency: by case, correction and key.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`proof_refused`) while a payout for it may still pay."""
+        return await unclaimed.leave(self._desk, argument)
 
     @activity.defn(name=declared.end_correction.name)
     @step

@@ -7,7 +7,7 @@ from activities.steps.desk import Work, id_of
 from backhaul.ids import payment_key
 from backhaul.ledger import refund_unclaimed
 from backhaul.money import Money
-from store import refunds
+from store import refunds, unclaimed
 
 
 async def refund_parts(work: Work, refund: Money, freight: Money, purpose: str = "refund") -> tuple[RefundPart, ...]:
@@ -19,7 +19,9 @@ async def refund_parts(work: Work, refund: Money, freight: Money, purpose: str =
         minor=sum(row.captured_minor - row.refunded_minor for row in work.order.payments), currency=refund.currency
     )
     room = max(left - refund, Money.zero(refund.currency))
-    work.post(refund_unclaimed(work.case, freight - freight.at_most(room), part="freight"))
+    over = freight - freight.at_most(room)
+    work.post(refund_unclaimed(work.case, over, part="freight"))
+    await unclaimed.keep(work.session, work.case, payment_key(id_of(work.case), "refund.freight"), over, work.at)
     amount = refund + freight.at_most(room)
     if not amount:
         return ()

@@ -20,10 +20,11 @@ from api.views import View
 from backhaul.errors import Refusal
 from backhaul.facts import Token
 from backhaul.ids import CaseId
-from backhaul.messages import Ack, CorrectionStatus, SubmitEvidence
-from backhaul.names import UPDATE_DESCRIPTIONS, Update, roles_of
+from backhaul.messages import Ack, ClaimRefund, CorrectionStatus, SubmitEvidence
+from backhaul.names import UPDATE_DESCRIPTIONS, Role, Update, roles_of
 from backhaul.schemas import UPDATE_PAYLOADS
 from store import cases
+from worker.corrections import claim
 
 router = APIRouter(tags=["corrections"])
 
@@ -38,6 +39,7 @@ TAKEN = (
     Update.CLOSE_CASE,
 )
 """Updates that a correction takes; each as a return takes it."""
+CLAIMERS = (Role.CONSUMER, Role.OPERATOR)
 Number = Annotated[int, Path(ge=1, le=10_000, description="the correction's number within the return")]
 
 
@@ -63,6 +65,26 @@ async def list_corrections(
     if row is None:
         raise Refusal("not_found")
     return CorrectionList(corrections=await corrections.of_case(given.store, row, given.backhaul))
+
+
+@router.post(
+    "/v1/returns/{rma_id}/corrections/refund_claimed",
+    status_code=202,
+    summary="Claim unclaimed money",
+    **documented(CLAIMERS, "not_found", "return_open", "nothing_unclaimed", "no_answer", "unavailable", "store_busy"),
+)
+async def post_claim(
+    rma_id: Token,
+    request: ClaimRefund,
+    given: Given,
+    caller: Annotated[Identity, Depends(allowed(*CLAIMERS))],
+    merchant_id: MerchantQuery = None,
+) -> CorrectionStatus:
+    """Pay everything that waits for the consumer on this closed return to an account they name, by a correction of its
+    own. While one does that, it is the answer: the same money is never claimed twice."""
+    case = CaseId(caller.merchant(merchant_id), rma_id)
+    row = await claim(given.store, given.backhaul, case.key, request, given.now())
+    return await corrections.asked(given.backhaul, row)
 
 
 def _route(update: Update) -> Callable[..., Awaitable[Ack]]:

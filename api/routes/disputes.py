@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from activities.contract import Judgement
-from api import corrections
 from api.auth import Identity, MerchantQuery, allowed
 from api.evidence import check_evidence, keep, tell_corrections
 from api.openapi import PHOTO, documented
@@ -25,6 +24,7 @@ from backhaul.messages import Appeal, CreateAppeal, EvidenceList, Ruling, Submit
 from backhaul.names import Role, Update
 from store import authority, cases, evidence
 from store.tables import CaseRow
+from worker.corrections import correct
 
 router = APIRouter(tags=["disputes"])
 
@@ -146,7 +146,7 @@ async def _lodge(given: Services, case: CaseId, appeal: Appeal, request: CreateA
             ruling_id=appeal.ruling_id,
             reason=request.reason[:300],
         )
-        await corrections.correct(given.store, given.backhaul, case.key, CorrectionKind.APPEAL, event, given.now())
+        await correct(given.store, given.backhaul, case.key, CorrectionKind.APPEAL, event, given.now())
         return CORRECTION
 
 

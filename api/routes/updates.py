@@ -17,7 +17,7 @@ from api.services import Given
 from backhaul.errors import Refusal
 from backhaul.facts import Token
 from backhaul.ids import CaseId
-from backhaul.messages import Ack, PickupReport, SubmitEvidence, TrackingReport
+from backhaul.messages import Ack, PaymentReport, PickupReport, SubmitEvidence, TrackingReport
 from backhaul.names import ROLE_OF, UPDATE_DESCRIPTIONS, Update, roles_of
 from backhaul.schemas import UPDATE_PAYLOADS
 
@@ -46,7 +46,7 @@ ALL = ("not_found", "return_closed", "not_waiting", "too_many_messages", "no_ans
 
 def update_id(update: Update, payload: BaseModel, key: str | None) -> str | None:
     """A courier's event id, or the caller's key within this update: the same id again gets the first answer."""
-    if isinstance(payload, PickupReport | TrackingReport):
+    if isinstance(payload, PickupReport | TrackingReport | PaymentReport):
         return payload.event_id
     given = idempotency.optional(key)
     return None if given is None else f"{update.value}:{given}"

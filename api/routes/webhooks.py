@@ -12,7 +12,7 @@ from api.services import Given
 from api.views import View
 from backhaul.errors import Refusal
 from backhaul.facts import Token
-from gateways.webhooks import read_event, verify
+from gateways.webhooks import read_any, verify
 from store import inbox
 
 log = structlog.get_logger(__name__)
@@ -65,7 +65,7 @@ async def post_webhook(
 def _malformed(event_id: str, raw: bytes, adapter: str) -> str | None:
     """Why these bytes can never be dispatched, if so."""
     try:
-        event = read_event(raw, adapter)
+        event = read_any(raw, adapter)
     except Refusal as refusal:
         return f"{refusal.code}: {refusal.field or ''} {refusal.message}"
     if event.event_id != event_id:

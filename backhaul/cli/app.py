@@ -131,6 +131,27 @@ def explain(
 
 
 @app.command()
+def claim(
+    rma: Rma,
+    account: Annotated[str, typer.Option("--account", help="The account that the consumer names.")],
+    merchant: Merchant = None,
+    as_json: Json = False,
+) -> None:
+    """Pay a closed return's unclaimed money to an account (over the API)."""
+    merchant_id, rma_id = case_of(rma, merchant)
+
+    async def work() -> None:
+        api = remote.from_environment()
+        if api is None:
+            raise usage("claim needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
+        async with api:
+            done = await api.claim(merchant_id, rma_id, account)
+        emit(done) if as_json else out.print(f"correction {done.n}: {done.outcome or done.state}")
+
+    run(work(), as_json=as_json)
+
+
+@app.command()
 def stuck(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100, as_json: Json = False
 ) -> None:

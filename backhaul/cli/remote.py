@@ -16,6 +16,8 @@ from backhaul.ids import part
 from backhaul.messages import (
     Appeal,
     CaseStatus,
+    ClaimRefund,
+    CorrectionStatus,
     CreateAppeal,
     CreateRuling,
     EvidenceList,
@@ -109,6 +111,12 @@ class Api:
         verb = "freeze" if frozen else "unfreeze"
         path = f"/v1/consumers/{part(consumer_ref, 'consumer_ref')}/credit/{verb}"
         return await self._call(CreditLine, "POST", path, body)
+
+    async def claim(self, merchant_id: str | None, rma_id: str, account_ref: str) -> CorrectionStatus:
+        """POST /v1/returns/{rma_id}/corrections/refund_claimed."""
+        path = f"/v1/returns/{part(rma_id, 'rma_id')}/corrections/refund_claimed"
+        body = ClaimRefund(account_ref=account_ref)
+        return await self._call(CorrectionStatus, "POST", path, body, params=_of(merchant_id))
 
     async def ready(self) -> None:
         """GET /readyz. Raises Transient while the API cannot work."""

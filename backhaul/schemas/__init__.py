@@ -31,6 +31,7 @@ UPDATE_PAYLOADS: dict[Update, type[BaseModel]] = {
     Update.SUBMIT_EVIDENCE: m.SubmitEvidence,
     Update.REPORT_PICKUP: m.PickupReport,
     Update.REPORT_TRACKING: m.TrackingReport,
+    Update.REPORT_PAYMENT: m.PaymentReport,
     Update.RETRY_STEP: m.RetryStep,
     Update.SKIP_STEP: m.SkipStep,
     Update.EXTEND_DEADLINE: m.ExtendDeadline,
@@ -43,6 +44,7 @@ UPDATE_PAYLOADS: dict[Update, type[BaseModel]] = {
 SENT: tuple[type[BaseModel], ...] = (
     m.ImportOrder,
     m.OpenReturn,
+    m.ClaimRefund,
     m.CreateApproval,
     m.CreateRuling,
     m.CreateAppeal,

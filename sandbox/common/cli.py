@@ -25,9 +25,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def add_webhook(parser: argparse.ArgumentParser) -> None:
-    """Options of the courier's webhooks. The secret may come from SANDBOX_WEBHOOK_SECRET instead."""
+    """Options of a party's webhooks. The secret may come from SANDBOX_WEBHOOK_SECRET instead."""
     secret = os.environ.get("SANDBOX_WEBHOOK_SECRET")
-    parser.add_argument("--webhook-url", help="where the courier's webhooks go")
+    parser.add_argument("--webhook-url", help="where its webhooks go")
     parser.add_argument("--webhook-secret", default=secret, help="whsec_...; or SANDBOX_WEBHOOK_SECRET")
 
 

@@ -11,6 +11,7 @@ from sandbox.common.clock import now_us
 from sandbox.common.control_plane import add_control_plane
 from sandbox.common.due import Work
 from sandbox.common.party import Party
+from sandbox.common.webhooks import Webhooks, add_webhooks
 from sandbox.common.wire import Body, Call, Nothing
 from sandbox.courier.bookings import Bookings
 from sandbox.courier.demands import Demands
@@ -20,7 +21,6 @@ from sandbox.courier.schema import SCHEMA
 from sandbox.courier.scripts import Scripts
 from sandbox.courier.settings import CourierSettings
 from sandbox.courier.visits import Visits
-from sandbox.courier.webhooks import Webhooks
 from sandbox.courier.wire import (
     FewerItems,
     MoreItems,
@@ -30,7 +30,6 @@ from sandbox.courier.wire import (
     Release,
     Script,
     SelfShip,
-    WebhookTarget,
 )
 
 
@@ -92,19 +91,11 @@ class Courier(Party):
         self.control("/scripts", Script, self._script)
         self.control("/self_ship", SelfShip, self.parcels.self_ship)
         self.control("/release", Release, self._release)
-        self.control("/webhook", WebhookTarget, self._point)
-        self.control("/webhooks", Nothing, self._deliveries, method="GET")
+        add_webhooks(self, self.webhooks)
 
     def _script(self, call: Call[Script]) -> Body:
         self.scripts.keep(call.body)
         return {"match": call.body.match}
-
-    def _point(self, call: Call[WebhookTarget]) -> Body:
-        self.webhooks.point(call.body)
-        return {"url": call.body.url}
-
-    def _deliveries(self, call: Call[Nothing]) -> Body:
-        return {"webhooks": self.webhooks.deliveries()}
 
     def _release(self, call: Call[Release]) -> Body:
         """Let held work go on: not before its time, and at once if that has passed."""

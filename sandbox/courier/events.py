@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.common.book import Book
 from sandbox.common.clock import now_us, rfc3339
-from sandbox.courier.webhooks import Webhooks
+from sandbox.common.webhooks import Webhooks
 
 
 class Events:

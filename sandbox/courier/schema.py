@@ -1,6 +1,10 @@
 """The tables of the courier's book."""
 
-SCHEMA = """
+from sandbox.common import webhooks
+
+SCHEMA = (
+    webhooks.SCHEMA
+    + """
 CREATE TABLE IF NOT EXISTS waybills (
   waybill TEXT PRIMARY KEY, booking_id TEXT UNIQUE, state TEXT NOT NULL, proven_freight TEXT, declared TEXT);
 CREATE TABLE IF NOT EXISTS bookings (
@@ -24,8 +28,5 @@ CREATE TABLE IF NOT EXISTS demands (
   reason TEXT NOT NULL, state TEXT NOT NULL, accepted_amount INTEGER, payment_ref TEXT, paid_us INTEGER);
 CREATE TABLE IF NOT EXISTS set_offs (
   id TEXT PRIMARY KEY, claim_ref TEXT NOT NULL, amount INTEGER NOT NULL, currency TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS webhooks (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL, waybill TEXT NOT NULL, body TEXT NOT NULL,
-  state TEXT NOT NULL, due_us INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, last_status INTEGER);
-CREATE INDEX IF NOT EXISTS webhooks_due ON webhooks (state, due_us);
 """
+)

@@ -30,12 +30,6 @@ class Tariff:
 
 @dataclass(frozen=True, kw_only=True)
 class CourierSettings(PartySettings):
-    """Settings of the courier. Without a webhook URL it only answers questions. `webhook_secret` is `whsec_...`."""
+    """Settings of the courier."""
 
-    webhook_url: str | None = None
-    webhook_secret: str | None = None
-    webhook_backoff_ms: int = 200
-    webhook_backoff_max_ms: int = 10_000
-    webhook_timeout_s: float = 10.0
-    webhook_attempts: int = 30
     tariff: Tariff = field(default_factory=Tariff)

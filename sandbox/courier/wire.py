@@ -163,10 +163,3 @@ class Release(Strict):
     """Lets held work go on: a case ("merchant/rma", with * and ?), a waybill, a booking or a claim."""
 
     match: Text
-
-
-class WebhookTarget(Strict):
-    """Where webhooks go from now on; a null URL stops them."""
-
-    url: Text | None
-    secret: Text | None = None

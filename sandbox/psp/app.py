@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from starlette.applications import Starlette
 
 from sandbox.common.book import Row
@@ -14,21 +16,24 @@ from sandbox.common.due import Work
 from sandbox.common.errors import Refusal
 from sandbox.common.party import Party
 from sandbox.common.settings import PartySettings
+from sandbox.common.webhooks import SCHEMA as WEBHOOKS
+from sandbox.common.webhooks import Webhooks, add_webhooks
 from sandbox.common.wire import Amount, Body, Call, Currency, Made, Millis, Strict, Text
 
-SCHEMA = """
+SCHEMA = f"""{WEBHOOKS}
 CREATE TABLE IF NOT EXISTS payments (
   payment_id TEXT PRIMARY KEY, amount INTEGER NOT NULL, currency TEXT NOT NULL, payee TEXT NOT NULL,
   payer TEXT NOT NULL, captured_us INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS transfers (
   id TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, payment_id TEXT, reference TEXT,
   payee TEXT NOT NULL, amount INTEGER NOT NULL, currency TEXT NOT NULL, state TEXT NOT NULL, code TEXT,
-  settled_us INTEGER);
+  settled_us INTEGER, bounced_us INTEGER, lookups INTEGER, then_state TEXT, then_code TEXT, payer TEXT);
 CREATE INDEX IF NOT EXISTS transfers_of ON transfers (payment_id);
 CREATE TABLE IF NOT EXISTS charges (
   id TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE, payer TEXT NOT NULL, reference TEXT NOT NULL, amount INTEGER NOT NULL,
   collected INTEGER NOT NULL, currency TEXT NOT NULL, state TEXT NOT NULL, code TEXT, settled_us INTEGER);
 CREATE TABLE IF NOT EXISTS accounts (payee TEXT PRIMARY KEY, state TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS payers (payer TEXT PRIMARY KEY, state TEXT NOT NULL);
 """
 
 Code = Literal["account_abnormal", "channel_closed", "insufficient_balance"]
@@ -74,7 +79,8 @@ class NewCharge(Strict):
 class Script(Strict):
     """What becomes of transfers and charges whose key contains `match`. `collects`: the most that a charge gets.
 
-    `state` is the first state. A pending transfer turns to `then` after `after_ms`; without `then` it stays pending.
+    `state` is the first state. A pending transfer turns to `then` after `after_ms`, or at its look-up number `lookups`
+    where that is given; without `then` it stays pending. A transfer that succeeded bounces after `bounce_ms`.
     `code` says why it fails in the end, `pending_code` why it is pending.
     """
 
@@ -85,6 +91,8 @@ class Script(Strict):
     code: Code | None = None
     pending_code: Code | None = None
     collects: Amount | None = None
+    lookups: int | None = Field(default=None, ge=1)
+    bounce_ms: Millis | None = None
 
     @model_validator(mode="after")
     def _only_pending_turns(self) -> Script:
@@ -102,6 +110,20 @@ class Account(Strict):
     state: Literal["abnormal", "normal"]
 
 
+class Payer(Strict):
+    """Whether the account that refunds are paid from has money. While it is `short`, refunds of the payer's payments
+    stay pending with `insufficient_balance`; `funded` lets them succeed, `closed` ends them as `channel_closed`."""
+
+    payer: Text
+    state: Literal["short", "funded", "closed"]
+
+
+class Bounce(Strict):
+    """A refund that succeeded and comes back now: the payee's bank did not take it."""
+
+    key: Text
+
+
 class Psp(Party):
     """The payment provider. What it pays back never exceeds what it captured."""
 
@@ -114,17 +136,45 @@ class Psp(Party):
         self.control("/payments", NewPayment, self._capture)
         self.control("/scripts", Script, self._script)
         self.control("/accounts", Account, self._account)
+        self.control("/payers", Payer, self._payer)
+        self.control("/bounces", Bounce, self._bounce_now)
+        self.webhooks = Webhooks(self.book, self.faults, settings)
+        add_webhooks(self, self.webhooks)
 
     def work(self) -> dict[str, Work]:
         """Pending transfers settle later."""
-        return {"settle": self._settle_later, "charge": self._charge_later}
+        return {"settle": self._settle_later, "charge": self._charge_later, "bounce": self._bounce}
+
+    def changed(self) -> None:
+        """Planned work or a webhook may be due."""
+        super().changed()
+        self.webhooks.wake()
+
+    def tasks(self) -> list[Callable[[], Awaitable[None]]]:
+        """Webhooks are delivered beside the requests."""
+        return [*super().tasks(), self.webhooks.run]
 
     def live(self, kind: str, ref: str, body: Body) -> Body:
         """A transfer as it is now."""
         if kind == "charge":
             return _charge_view(self._charge_of(ref))
-        row = self.book.one("SELECT * FROM transfers WHERE id = ?", ref)
+        with self.book.transaction():
+            self._looked_up(ref)
+            row = self.book.one("SELECT * FROM transfers WHERE id = ?", ref)
         return {} if row is None else _view(row)
+
+    def _looked_up(self, transfer_id: str) -> None:
+        """Count one look-up of a pending transfer that waits for some."""
+        sql = "UPDATE transfers SET lookups = lookups - 1 WHERE id = ? AND state = 'pending' AND lookups > 0"
+        if self.book.run(sql, transfer_id):
+            row = self._transfer_of(transfer_id)
+            if row["lookups"] == 0:
+                self._settle(transfer_id, row["then_state"], row["then_code"])
+
+    def _transfer_of(self, transfer_id: str) -> Row:
+        row = self.book.one("SELECT * FROM transfers WHERE id = ?", transfer_id)
+        assert row is not None
+        return row
 
     def _refund(self, call: Call[NewRefund]) -> Made:
         wanted = call.body
@@ -138,26 +188,31 @@ class Psp(Party):
         if wanted.amount > remainder:
             message = f"{remainder} of the captured amount can still be refunded"
             raise Refusal(422, "exceeds_capture", message, field="amount", remainder=remainder)
-        return self._transfer(call, "refund", payment_id=wanted.payment_id)
+        return self._transfer(call, "refund", payment_id=wanted.payment_id, payer=payment["payee"])
 
     def _payout(self, call: Call[NewPayout]) -> Made:
         return self._transfer(call, "payout", reference=call.body.reference)
 
     def _transfer(
         self, call: Call[NewRefund] | Call[NewPayout], kind: str, *, payment_id: str | None = None,
-        reference: str | None = None,
+        reference: str | None = None, payer: str | None = None,
     ) -> Made:  # fmt: skip
         wanted, key = call.body, call.key
         script = script_within(self.book, key, Script) or Script(match="*")
+        account = self.book.one("SELECT state FROM payers WHERE payer = ?", payer)
+        if account is not None and account["state"] != "funded":
+            script = Script(match="*", state="pending", pending_code="insufficient_balance")
         transfer_id = self.book.new_id("rf_" if kind == "refund" else "po_", key)
         self.book.run(
-            "INSERT INTO transfers VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, NULL)",
+            "INSERT INTO transfers VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, NULL, NULL, ?, ?, ?, ?)",
             transfer_id, key, kind, payment_id, reference, wanted.payee, wanted.amount, wanted.currency,
-            script.pending_code,
+            script.pending_code, script.lookups, script.then, script.code, payer,
         )  # fmt: skip
+        if script.bounce_ms is not None:
+            self.book.plan("bounce", transfer_id, {}, at_us=call.now_us + script.bounce_ms * 1000)
         if script.state != "pending":
             self._settle(transfer_id, script.state, script.code)
-        elif script.then is not None:
+        elif script.then is not None and script.lookups is None:
             payload = {"state": script.then, "code": script.code}
             self.book.plan("settle", transfer_id, payload, at_us=call.now_us + script.after_ms * 1000)
         row = self.book.one("SELECT * FROM transfers WHERE id = ?", transfer_id)
@@ -183,6 +238,36 @@ class Psp(Party):
                 key=row["key"], kind=row["kind"], ref=transfer_id, amount=row["amount"], currency=row["currency"],
                 payee=row["payee"], at_us=now,
             )  # fmt: skip
+        self._tell("settled", transfer_id)
+
+    def _bounce_now(self, call: Call[Bounce]) -> Body:
+        row = self.book.one("SELECT * FROM transfers WHERE key = ?", call.body.key)
+        if row is None or row["state"] != "succeeded":
+            raise Refusal(409, "not_succeeded", "only what succeeded can come back", field="key")
+        self._bounce(row["id"], {})
+        return _view(self._transfer_of(row["id"]))
+
+    def _bounce(self, transfer_id: str, payload: dict[str, Any]) -> None:
+        """What succeeded comes back, once: a row of its own in the statement. It still succeeded under its key."""
+        row, now = self._transfer_of(transfer_id), now_us()
+        if row["state"] == "pending":
+            self.book.plan("bounce", transfer_id, payload, at_us=now + 200_000)
+        if row["state"] != "succeeded" or row["bounced_us"] is not None:
+            return
+        self.book.run("UPDATE transfers SET bounced_us = ? WHERE id = ?", now, transfer_id)
+        self.book.post(
+            key=row["key"], kind="bounce", ref=transfer_id, amount=row["amount"], currency=row["currency"],
+            payee=row["payee"], at_us=now,
+        )  # fmt: skip
+        self._tell("bounced", transfer_id)
+
+    def _tell(self, what: str, transfer_id: str) -> None:
+        """A webhook about a transfer that settled or came back."""
+        view = _view(self._transfer_of(transfer_id))
+        event_id = self.book.new_id("pev_", what, transfer_id)
+        body = {"event_id": event_id, "type": what, "occurred_at": rfc3339(now_us()), "transfer": view}
+        text = json.dumps(body, separators=(",", ":"))
+        self.webhooks.enqueue(event_id, view["key"], what, text, text)
 
     def _charge(self, call: Call[NewCharge]) -> Made:
         """A charge to the payer's own account: all of it, a part, or nothing, as scripted."""
@@ -243,6 +328,18 @@ class Psp(Party):
         keep_script(self.book, call.body.match, call.body)
         return {"match": call.body.match}
 
+    def _payer(self, call: Call[Payer]) -> Body:
+        """The payer's account changes: what waits for its money settles, or is ended by the channel."""
+        payer, state = call.body.payer, call.body.state
+        self.book.run("INSERT OR REPLACE INTO payers VALUES (?, ?)", payer, "funded" if state == "funded" else "short")
+        sql = "SELECT id FROM transfers WHERE payer = ? AND state = 'pending' AND code = 'insufficient_balance'"
+        for row in self.book.all(sql, payer):
+            if state == "funded":
+                self._settle(row["id"], "succeeded", None)
+            elif state == "closed":
+                self._settle(row["id"], "failed", "channel_closed")
+        return call.body.model_dump()
+
     def _account(self, call: Call[Account]) -> Body:
         self.book.run("INSERT OR REPLACE INTO accounts VALUES (?, ?)", call.body.payee, call.body.state)
         return call.body.model_dump()
@@ -251,7 +348,10 @@ class Psp(Party):
 def _view(row: Row) -> Body:
     names = ("key", "state", "code", "amount", "currency", "payee", "payment_id", "reference")
     shown = {name: row[name] for name in names if row[name] is not None or name == "code"}
-    return {f"{row['kind']}_id": row["id"]} | shown | {"settled_at": rfc3339_or_none(row["settled_us"])}
+    times = {"settled_at": rfc3339_or_none(row["settled_us"])}
+    if row["bounced_us"] is not None:
+        times["bounced_at"] = rfc3339(row["bounced_us"])
+    return {f"{row['kind']}_id": row["id"]} | shown | times
 
 
 def _charge_view(row: Row) -> Body:

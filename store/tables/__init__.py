@@ -10,7 +10,7 @@ from store.tables.cases import (
     IdempotencyRow,
     InspectionRow,
 )
-from store.tables.corrections import CorrectionRow
+from store.tables.corrections import CorrectionRow, SweepCursorRow, UnclaimedRow
 from store.tables.disputes import AppealRow, EvidenceRow
 from store.tables.guards import guard
 from store.tables.journal import BatchRow, CutRow, EntryLineRow, EntryRow, HoldRow, JournalHeadRow, LegRow
@@ -69,7 +69,9 @@ __all__ = [
     "RulingRow",
     "StatementCursorRow",
     "StatementRow",
+    "SweepCursorRow",
     "Table",
+    "UnclaimedRow",
     "WaybillRow",
     "metadata",
 ]

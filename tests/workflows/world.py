@@ -7,6 +7,7 @@ The courier of the sandbox is held back by a script, so that every report comes 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from backhaul.client import Backhaul, request_hash
 from backhaul.disputes import LodgeAppeal
+from backhaul.errors import BackhaulError
 from backhaul.facts import CoverKind, Finding, LineFinding, Method, Party, Reason, RemedyKind, Risk
 from backhaul.ids import CaseId, dispute_id, return_id
 from backhaul.ledger import JournalEntry, Side
@@ -90,6 +92,8 @@ class Plan:
     merchant: str | None = None
     order: str | None = None
     book: str = "2025-05"
+    payments: Sequence[int] | None = None
+    """What each payment of the order brought, in fen; one payment of everything when not given"""
 
 
 @dataclass
@@ -101,6 +105,11 @@ class Case:
     first: FirstDecision
     handle: WorkflowHandle[Any, CaseOutcome]
     events: Any = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def id(self) -> CaseId:
+        """The case by merchant and the merchant's own id."""
+        return CaseId(self.request.merchant_id, self.request.rma_id)
 
     async def now(self) -> datetime:
         """The server's time, skipped or not."""
@@ -292,6 +301,8 @@ class World:
             covers.append(self._cover(f"{order_id}-rfi", CoverKind.RFI, 2_500, 36, 0, now, plan))
         if plan.rdv:
             covers.append(self._cover(f"{order_id}-rdv", CoverKind.RDV, max(paid, 1), 0, 60, now, plan))
+        brought = plan.payments or (paid,)
+        payments = [(f"pay-{order_id}" + (f"-{n}" if n else ""), minor) for n, minor in enumerate(brought)]
         order = ImportOrder(
             order_id=order_id,
             merchant=MerchantProfile(
@@ -309,13 +320,14 @@ class World:
                 )
                 for line, count, minor in plan.lines
             ),
-            payments=(OrderPayment(payment_id=f"pay-{order_id}", amount=cny(paid)),),
+            payments=tuple(OrderPayment(payment_id=ref, amount=cny(minor)) for ref, minor in payments),
             covers=tuple(covers),
             captured_at=now - timedelta(days=(plan.signed_days_ago or 0) + 2),
             signed_at=None if plan.signed_days_ago is None else now - timedelta(days=plan.signed_days_ago),
             shipped_at=None if plan.shipped_days_ago is None else now - timedelta(days=plan.shipped_days_ago),
         )
-        await self.outside.capture(f"pay-{order_id}", paid, merchant, f"c-{order_id}")
+        for ref, minor in payments:
+            await self.outside.capture(ref, minor, merchant, f"c-{order_id}")
         for cover in covers:
             premium = cover.premium_merchant.minor + cover.premium_platform.minor
             await self.outside.cover(cover.coverage_id, order_id, cover.kind.value, cover.sum_insured.minor, premium)
@@ -408,6 +420,15 @@ class World:
         async with self.store.transaction() as session:
             await authority.create_approval(session, n, request, "boss-1", await self.now())
         return n
+
+    async def asked(self, ask: Any, test: Any, what: str = "", tries: int = 200) -> Any:
+        """Ask until the answer fits."""
+        for _ in range(tries):
+            with contextlib.suppress(BackhaulError):
+                if test(answer := await ask()):
+                    return answer
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{what or 'condition'} never came")
 
     async def trial_balance(self) -> dict[str, dict[str, dict[str, int]]]:
         """Per book, account and currency."""

@@ -6,8 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from backhaul.corrections import CorrectionKind
 from workflows.correction_run import CorrectionRun
+from workflows.corrections.refund_bounced import refund_bounced
+from workflows.corrections.refund_claimed import refund_claimed
 
 Kind = Callable[[CorrectionRun], Awaitable[str]]
 
-KINDS: Mapping[CorrectionKind, Kind] = {}
+KINDS: Mapping[CorrectionKind, Kind] = {
+    CorrectionKind.REFUND_BOUNCED: refund_bounced,
+    CorrectionKind.REFUND_CLAIMED: refund_claimed,
+}
 """The story of each kind that this worker knows."""

@@ -39,7 +39,9 @@ async def close(run: CaseRun) -> CaseOutcome:
     left = run.regions.open_at_close()
     while left and not run.closed_by:
         await run.park("invariant_broken", f"open at close: {', '.join(left)}", step="close", effect=True)
+        await run.join()
         left = run.regions.open_at_close()
+    run.closing = True
     run.outcome = outcome_of(run)
     last_view = status_of(run).model_copy(update={"stage": Stage.CLOSED.value, "closed": True, "actions": ()})
     await run.step(end_case, EndCase(case=run.judged.case, outcome=run.outcome, status=last_view, at=workflow.now()))

@@ -6,7 +6,7 @@ from backhaul.money import Money
 from gateways.http import Http
 from gateways.payments.sandbox import mapping as m
 from gateways.payments.sandbox import wire as w
-from gateways.ports import Operation, PaymentState, Standing, StatementPage
+from gateways.ports import Operation, PaymentState, StatementPage
 from gateways.wire import look_up, read_statement
 
 
@@ -22,9 +22,7 @@ class SandboxPayments:
 
     async def operation(self, key: str) -> Operation | None:
         found = await look_up(self._http, key, m.WORDS)
-        if found is not None and found.standing is Standing.FAILED:
-            return found.model_copy(update={"code": m.failure(found.code)})
-        return found
+        return None if found is None else found.model_copy(update={"code": m.code(found.standing, found.code)})
 
     async def statement(self, since: int = 0, limit: int = 500) -> StatementPage:
         return await read_statement(self._http, since, limit)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from backhaul.messages import PaymentNews
 from backhaul.money import Money
 from gateways.payments.sandbox import wire as w
-from gateways.ports import PaymentState, Standing
+from gateways.ports import PaymentEvent, PaymentState, Standing
 from gateways.wire import money, standing
 
 STATES: Mapping[str, Standing] = {"succeeded": Standing.SUCCEEDED, "failed": Standing.FAILED}
@@ -18,6 +19,8 @@ FAILURES: Mapping[str, str] = {
     "insufficient_balance": "insufficient_balance",
 }
 """Why a payment failed, in our codes; any other reason is `provider_rejected`."""
+WAITS: Mapping[str, str] = {"insufficient_balance": "payer_short"}
+"""Why a payment is pending, in our codes; any other reason is none of ours."""
 PLATFORM = "platform"
 CODES: Mapping[str, str] = {"exceeds_capture": "exceeds_capture"}
 
@@ -67,10 +70,24 @@ def payment(key: str, asked: Money, wire: w.PaymentWire) -> PaymentState:
         key=key,
         standing=now,
         ref=wire.refund_id or wire.payout_id,
-        code=failure(wire.code) if now is Standing.FAILED else None,
+        code=code(now, wire.code),
         provider_code=wire.code,
         amount=amount,
         payee=wire.payee,
+    )
+
+
+def code(now: Standing, said: str | None) -> str | None:
+    """Our code for why a payment failed, or for what it waits; none for a success."""
+    if now is Standing.FAILED:
+        return failure(said)
+    return WAITS.get(said or "") if now is Standing.PENDING else None
+
+
+def event(wire: w.PaymentEventWire) -> PaymentEvent:
+    """An event. Raises ValueError for news that we do not know."""
+    return PaymentEvent(
+        event_id=wire.event_id, key=wire.transfer.key, news=PaymentNews(wire.type), occurred_at=wire.occurred_at
     )
 
 

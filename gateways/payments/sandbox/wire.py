@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import AwareDatetime
+
 from gateways.http import WireModel
 
 
@@ -53,3 +55,18 @@ class PaymentWire(WireModel):
     payee: str
     refund_id: str | None = None
     payout_id: str | None = None
+
+
+class TransferWire(WireModel):
+    """The transfer that an event is about."""
+
+    key: str
+
+
+class PaymentEventWire(WireModel):
+    """An event of the payment provider's webhooks."""
+
+    event_id: str
+    type: str
+    occurred_at: AwareDatetime
+    transfer: TransferWire

@@ -27,7 +27,6 @@ from backhaul.messages import (
     ProvideWaybill,
     ReportReceiptIssue,
     RetryStep,
-    SkipStep,
     Withdraw,
 )
 from store import ledger
@@ -463,46 +462,6 @@ async def above_authority(world: World) -> Case:
     return case
 
 
-@scenario
-async def refund_to_a_closed_account(world: World) -> Case:
-    """X19: the provider ends the attempt; the case parks with the reason. Skipped without proof: refused. With the
-    provider's proof the money is posted to unclaimed (J62) and the case closes."""
-    order = await world.import_order(Plan(tier=0))
-    await world.outside.control("psp", "accounts", {"payee": order.consumer.consumer_ref, "state": "abnormal"})
-    case = await world.open(Plan(tier=0), order)
-    await to_the_merchant(case)
-    await case.say("confirm_receipt", ConfirmReceipt())
-    status = await case.parks("account_abnormal")
-    assert status.attention is not None and status.attention.step == "send_refund"
-    await refused(case, "skip_step", SkipStep(), "proof_required")
-    await refused(case, "close_case", CloseCase(reason="enough"), "money_under_way")
-    await case.say("skip_step", SkipStep(provider_proof=True))
-    outcome = await case.end()
-    assert (outcome.outcome, outcome.refunded) == ("unclaimed", cny(0))
-    assert templates(await case.entries())["J62"] == 120_000
-    return case
-
-
-@scenario
-async def refund_again_after_the_account_works(world: World) -> Case:
-    """X21: the channel ended the first attempt; the retry goes out under the next key and is paid once."""
-    order = await world.import_order(Plan(tier=0))
-    consumer = order.consumer.consumer_ref
-    await world.outside.control("psp", "accounts", {"payee": consumer, "state": "abnormal"})
-    case = await world.open(Plan(tier=0), order)
-    await to_the_merchant(case)
-    await case.say("confirm_receipt", ConfirmReceipt())
-    await case.parks("account_abnormal")
-    await world.outside.control("psp", "accounts", {"payee": consumer, "state": "normal"})
-    await case.say("retry_step", RetryStep())
-    outcome = await case.end()
-    assert outcome.refunded == cny(120_000)
-    key = f"{case.request.merchant_id}:{case.request.rma_id}:refund.pay-{case.request.order_id}:"
-    assert len(await world.outside.statement("psp", key + "1")) == 0
-    assert len(await world.outside.statement("psp", key + "2")) == 1
-    return case
-
-
 @scenario("X25")
 async def cancel_races_the_scan(world: World) -> Case:
     """X25: the courier had the goods before the cancel reached it: the scan wins, both times are on record."""
@@ -584,7 +543,7 @@ async def missing_and_mismatch(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X18")
 async def refund_answer_unknown(world: World) -> Case:
     """X18: the refund happens and its answer is lost: looked up under the same key, paid once."""
     await world.outside.faults(

@@ -15,13 +15,27 @@ from sandbox.common.book import Book, Row
 from sandbox.common.clock import now_us
 from sandbox.common.errors import Refusal
 from sandbox.common.faults import Faults
+from sandbox.common.party import Party
+from sandbox.common.settings import PartySettings
 from sandbox.common.tls import tls
-from sandbox.courier.settings import CourierSettings
-from sandbox.courier.wire import WebhookTarget
+from sandbox.common.wire import Body, Call, Nothing, Strict, Text
 
 _log = logging.getLogger(__name__)
 _PARALLEL = 8
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS webhooks (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL,
+  state TEXT NOT NULL, due_us INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, last_status INTEGER);
+CREATE INDEX IF NOT EXISTS webhooks_due ON webhooks (state, due_us);
+"""
 _WAITING = "state IN ('pending', 'parked')"
+
+
+class WebhookTarget(Strict):
+    """Where webhooks go from now on; a null URL stops them."""
+
+    url: Text | None
+    secret: Text | None = None
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: str) -> str:
@@ -32,13 +46,13 @@ def sign(secret: str, message_id: str, timestamp: int, body: str) -> str:
 
 
 class Webhooks:
-    """The outgoing webhooks: at least once each, retried with backoff, one at a time per waybill.
+    """The outgoing webhooks: at least once each, retried with backoff, one at a time per subject.
 
     Faults: `lost` never leaves, `late` leaves later, `duplicate` leaves twice, `reordered` waits until another webhook
-    of its waybill has arrived (or its `ms` have passed).
+    of its subject has arrived (or its `ms` have passed).
     """
 
-    def __init__(self, book: Book, faults: Faults, settings: CourierSettings) -> None:
+    def __init__(self, book: Book, faults: Faults, settings: PartySettings) -> None:
         self._book = book
         self._faults = faults
         self._settings = settings
@@ -59,26 +73,26 @@ class Webhooks:
         """Look at the queue now."""
         self._wake.set()
 
-    def enqueue(self, event_id: str, waybill: str, event_type: str, body: str, text: str) -> None:
+    def enqueue(self, event_id: str, subject: str, event_type: str, body: str, text: str) -> None:
         """Put a webhook into the queue, through the fault plan. Call inside a transaction."""
         if not self._book.meta("webhook_url"):
             return
         now = now_us()
         rules = {rule.kind: rule.delay_ms * 1000 for rule in self._faults.webhook(event_type, event_id, text)}
         if "lost_webhook" in rules:
-            self._insert(event_id, waybill, body, "lost", now)
+            self._insert(event_id, subject, body, "lost", now)
         elif "late_webhook" in rules:
-            self._insert(event_id, waybill, body, "pending", now + rules["late_webhook"])
+            self._insert(event_id, subject, body, "pending", now + rules["late_webhook"])
         elif "reordered_webhook" in rules:
-            self._insert(event_id, waybill, body, "parked", now + rules["reordered_webhook"])
+            self._insert(event_id, subject, body, "parked", now + rules["reordered_webhook"])
         else:
-            self._insert(event_id, waybill, body, "pending", now)
+            self._insert(event_id, subject, body, "pending", now)
             if "duplicate_webhook" in rules:
-                self._insert(event_id, waybill, body, "pending", now + rules["duplicate_webhook"])
+                self._insert(event_id, subject, body, "pending", now + rules["duplicate_webhook"])
 
     def deliveries(self) -> list[dict[str, Any]]:
         """Every webhook with its state: pending, parked, delivered, lost or given_up."""
-        sql = "SELECT event_id, waybill, state, attempts, last_status FROM webhooks ORDER BY seq"
+        sql = "SELECT event_id, subject, state, attempts, last_status FROM webhooks ORDER BY seq"
         return [dict(row) for row in self._book.all(sql)]
 
     async def run(self) -> None:
@@ -94,9 +108,9 @@ class Webhooks:
                     task.cancel()
                 await asyncio.gather(*self._in_flight.values(), return_exceptions=True)
 
-    def _insert(self, event_id: str, waybill: str, body: str, state: str, due_us: int) -> None:
-        sql = "INSERT INTO webhooks (event_id, waybill, body, state, due_us) VALUES (?, ?, ?, ?, ?)"
-        self._book.run(sql, event_id, waybill, body, state, due_us)
+    def _insert(self, event_id: str, subject: str, body: str, state: str, due_us: int) -> None:
+        sql = "INSERT INTO webhooks (event_id, subject, body, state, due_us) VALUES (?, ?, ?, ?, ?)"
+        self._book.run(sql, event_id, subject, body, state, due_us)
 
     def _start_deliveries(self, client: httpx2.AsyncClient) -> None:
         if not self._book.meta("webhook_url"):
@@ -105,8 +119,8 @@ class Webhooks:
         for row in self._book.all(sql, now_us()):
             if len(self._in_flight) >= _PARALLEL:
                 return
-            if row["waybill"] not in self._in_flight:
-                self._in_flight[row["waybill"]] = asyncio.create_task(self._deliver(client, row))
+            if row["subject"] not in self._in_flight:
+                self._in_flight[row["subject"]] = asyncio.create_task(self._deliver(client, row))
 
     async def _deliver(self, client: httpx2.AsyncClient, row: Row) -> None:
         try:
@@ -119,7 +133,7 @@ class Webhooks:
         except Exception:  # noqa: BLE001 - one broken piece must not stop the rest
             _log.exception("delivering %s failed", row["event_id"])
         finally:
-            self._in_flight.pop(row["waybill"], None)
+            self._in_flight.pop(row["subject"], None)
             self._wake.set()
 
     async def _post(self, client: httpx2.AsyncClient, event_id: str, body: str) -> int:
@@ -142,8 +156,8 @@ class Webhooks:
     def _delivered(self, row: Row, status: int) -> None:
         sql = "UPDATE webhooks SET state = 'delivered', attempts = attempts + 1, last_status = ? WHERE seq = ?"
         self._book.run(sql, status, row["seq"])
-        sql = "UPDATE webhooks SET due_us = 0 WHERE waybill = ? AND state = 'parked' AND event_id <> ?"
-        self._book.run(sql, row["waybill"], row["event_id"])
+        sql = "UPDATE webhooks SET due_us = 0 WHERE subject = ? AND state = 'parked' AND event_id <> ?"
+        self._book.run(sql, row["subject"], row["event_id"])
 
     def _failed(self, row: Row, status: int) -> None:
         attempts = row["attempts"] + 1
@@ -157,7 +171,7 @@ class Webhooks:
         if self._book.meta("webhook_url"):
             busy = tuple(self._in_flight)
             marks = ", ".join("?" for _ in busy)
-            sql = f"SELECT min(due_us) AS due_us FROM webhooks WHERE {_WAITING} AND waybill NOT IN ({marks})"  # noqa: S608
+            sql = f"SELECT min(due_us) AS due_us FROM webhooks WHERE {_WAITING} AND subject NOT IN ({marks})"  # noqa: S608
             row = self._book.one(sql, *busy)
             if row is not None and row["due_us"] is not None and len(busy) < _PARALLEL:
                 seconds = max(0.0, (row["due_us"] - now_us()) / 1_000_000)
@@ -165,6 +179,20 @@ class Webhooks:
             await asyncio.wait_for(self._wake.wait(), seconds)
         except TimeoutError:
             return
+
+
+def add_webhooks(party: Party, webhooks: Webhooks) -> None:
+    """Add to a party's control plane where its webhooks go, and how far they have come."""
+
+    def point(call: Call[WebhookTarget]) -> Body:
+        webhooks.point(call.body)
+        return {"url": call.body.url}
+
+    def deliveries(call: Call[Nothing]) -> Body:
+        return {"webhooks": webhooks.deliveries()}
+
+    party.control("/webhook", WebhookTarget, point)
+    party.control("/webhooks", Nothing, deliveries, method="GET")
 
 
 def _checked(secret: str) -> str:
