@@ -203,8 +203,8 @@ class CaseRun(CaseDesk):
         self.credit_open = False
         self.offer: Money | None = None
         """What is offered for keeping the goods, while it is open."""
-        self.info_over = False
-        """What the merchant asked was answered, or will not be."""
+        self.asking = False
+        """Does a question of the merchant wait for the consumer?"""
         self.self_ship = request.method is Method.SELF_SHIP
         self.scan_known: datetime | None = None
         self.closed_by: str | None = None
@@ -242,11 +242,6 @@ class CaseRun(CaseDesk):
     def stage(self) -> Stage:
         """The derived stage."""
         return stage_of(self.regions, self.closed, retaining=self.offer is not None)
-
-    @property
-    def asking(self) -> bool:
-        """Does a question of the merchant wait for the consumer?"""
-        return self.mail.question is not None and not self.info_over
 
     @property
     def money_under_way(self) -> bool:

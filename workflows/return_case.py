@@ -296,7 +296,7 @@ class ReturnCase:
 
     @workflow.update(name=Update.REQUEST_INFO.value, description=UPDATE_DESCRIPTIONS[Update.REQUEST_INFO])
     def request_info(self, said: RequestInfo) -> Ack:
-        self.case.mail.question = said
+        self.case.mail.question, self.case.asking = said, True
         return self._took(f"asks the consumer: {said.question}", Party.MERCHANT)
 
     @request_info.validator

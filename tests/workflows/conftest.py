@@ -7,6 +7,7 @@ since skipping moves one clock for everything on it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,20 @@ from tests.servers.temporal import our_attributes, register
 from tests.workflows.world import World, world
 
 
-@pytest.fixture
-async def skipping(tmp_path: Path) -> AsyncIterator[World]:
-    """The product on a time-skipping server."""
+@asynccontextmanager
+async def skipping_world(folder: Path, *, book: str | None = None, books: Path | None = None) -> AsyncIterator[World]:
+    """The product on a time-skipping server of its own; `book` (of `books`) is the policy book of new cases."""
     async with await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=str(find_time_skipping_server()),
         data_converter=pydantic_data_converter,
     ) as environment:
         await register(environment.client, our_attributes())
-        async with world(environment, tmp_path) as running:
+        async with world(environment, folder, book=book, books=books) as running:
             yield running
+
+
+@pytest.fixture
+async def skipping(tmp_path: Path) -> AsyncIterator[World]:
+    """The product on a time-skipping server."""
+    async with skipping_world(tmp_path) as running:
+        yield running

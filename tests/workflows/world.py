@@ -437,12 +437,14 @@ class World:
 
 
 @asynccontextmanager
-async def world(env: WorkflowEnvironment, folder: Path, *, book: str | None = None) -> AsyncIterator[World]:
-    """Everything, running, until the block ends. `book`: the policy book of new cases."""
+async def world(
+    env: WorkflowEnvironment, folder: Path, *, book: str | None = None, books: Path | None = None
+) -> AsyncIterator[World]:
+    """Everything, running, until the block ends. `book`: the policy book of new cases, of `books` beside our own."""
     store = Store(f"sqlite:///{folder}/backhaul.db")
     await store.create_all()
     async with outside(folder) as parties:
-        activities = activities_of(store, parties.gateways, load_library(), book)
+        activities = activities_of(store, parties.gateways, load_library(books), book)
         async with build_workers(env.client, activities):
             yield World(env, store, parties, Backhaul(env.client))
     await store.close()

@@ -96,7 +96,7 @@ async def _information(run: CaseRun) -> bool:
         run.judged.terms.info_answer_s,
         lambda: bool(mail.information or mail.withdraw),
     )
-    run.info_over = True
+    run.asking, mail.information = False, None
     if mail.withdraw is not None:
         return _withdrawn(run)
     if not answered:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
+from backhaul.errors import Refusal
 from backhaul.facts import Reason
 from backhaul.messages import (
     AnswerInfo,
@@ -13,6 +17,7 @@ from backhaul.messages import (
     Decline,
     Escalate,
     ExtendDeadline,
+    ImportOrder,
     RequestInfo,
     RetryStep,
     Withdraw,
@@ -139,6 +144,43 @@ async def question_makes_the_consumer_withdraw(world: World) -> Case:
     await case.waits_for("info_answer")
     await case.say("withdraw", Withdraw(reason="never mind"))
     assert (await case.end()).outcome == "withdrawn"
+    return case
+
+
+@scenario("X2")
+async def expired_opened_again(world: World) -> Case:
+    """An expired case goes on as a new, linked one; only for the same order, no more of each line, and once."""
+    first = await _expired(world)
+    order = world.order_of(first)
+    for wrong, code in (
+        (Plan(reopens="nobody"), "reopen_unknown"),
+        (Plan(reopens=first.request.rma_id, back=(("L1", 2),)), "reopen_mismatch"),
+    ):
+        with pytest.raises(Refusal) as refusal:
+            await world.open(wrong, order=order)
+        assert refusal.value.code == code
+    again = await world.open(replace(REVIEWED, reopens=first.request.rma_id), order=order)
+    assert again.first.outcome == "merchant_review"
+    assert (await again.status()).reopens == first.request.rma_id
+    for taken in (first, again):
+        with pytest.raises(Refusal) as refusal:
+            await world.open(replace(REVIEWED, reopens=taken.request.rma_id), order=order)
+        assert refusal.value.code == "reopen_not_expired"
+    await again.asked("merchant_review")
+    await again.say("authorize", Authorize())
+    await to_the_merchant(again)
+    await again.say("confirm_receipt", ConfirmReceipt())
+    assert (await again.end()).refunded == cny(120_000)
+    return again
+
+
+async def _expired(world: World, reopens: str | None = None, order: ImportOrder | None = None) -> Case:
+    case = await world.open(replace(REVIEWED, reopens=reopens), order=order)
+    await case.asked("merchant_review")
+    await case.say("request_info", RequestInfo(question="photos"))
+    waiting = await case.asked("info_answer")
+    await world.until(waiting.due + timedelta(minutes=1))
+    assert (await case.ended()).outcome == "expired"
     return case
 
 
