@@ -31,7 +31,7 @@ class RecoveryRun(CaseDesk):
         plan = request.plan
         self.request, self.order_id = request, request.case.order_id
         self.amount, self.park_s = plan.amount.minor, request.terms.park_s
-        self.within = "recovery." + ".".join(plan.claim_ref.split(".")[-2:])
+        self.within = "recovery." + ".".join(plan.claim_ref.split(".")[-3:-1])
         self.state, self.opened_at = "identified", opened_at
         self.booked = self.collected = self.sent = self.remittances = self.written_off = 0
         self.ruling_id: str | None = None
