@@ -11,7 +11,7 @@ from pydantic import Field
 
 from backhaul.corrections import CorrectionEvent, CorrectionKind
 from backhaul.disputes import ItemCompared, Question
-from backhaul.facts import BookRef, Frozen, Inspection, Liable, LineFinding, Method, Party, Text, Verdict
+from backhaul.facts import BookRef, Frozen, Inspection, Liable, LineFinding, Method, Party, Risk, Text, Verdict
 from backhaul.ledger import CaseRef
 from backhaul.messages import (
     CaseStatus,
@@ -51,6 +51,7 @@ class Judgement(Frozen):
     rfi: bool
     rdv: bool
     may_decline: bool = Field(description="false: a no-reason return inside the window (statute)")
+    risk: Risk = Field(default=Risk.ALLOW, description="outcome of the risk rules (4.6); deny refuses cover")
     book: BookRef
     terms: Terms
     verdicts: tuple[Verdict, ...] = ()

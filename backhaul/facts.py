@@ -174,6 +174,18 @@ class ConsumerFacts(Frozen):
     risk: Risk = Risk.ALLOW
 
 
+class RiskProfile(Frozen):
+    """What our own books say of a consumer since a moment (domain 4.6). Counts only."""
+
+    since: datetime
+    orders: int = 0
+    returns: int = Field(default=0, description="cases whose goods came back or are on the way")
+    claims: int = Field(default=0, description="claims for losses that were not denied")
+    swaps: int = Field(default=0, description="units found swapped, missing or counterfeit at the door")
+    self_ships: int = Field(default=0, description="freight benefits of self-shipped returns")
+    shared_address: int = Field(default=0, description="other consumers who returned from the same address")
+
+
 class MerchantFacts(Frozen):
     """What the merchant agreed to."""
 
@@ -206,6 +218,7 @@ class CaseFacts(Frozen):
     covers: tuple[CoverFacts, ...] = ()
     payments: tuple[PaymentFacts, ...] = ()
     outbound_damage: bool = Field(default=False, description="outbound evidence shows that the goods arrived damaged")
+    profile: RiskProfile | None = Field(default=None, description="None: the book has no risk rules of its own")
     remedy: RemedyKind = Field(default=RemedyKind.RETURN, exclude_if=lambda kind: kind.is_return)
     shipped_at: datetime | None = Field(default=None, exclude_if=not_said, description="X29: when the goods left")
     evidence: int = Field(default=0, exclude_if=lambda count: not count, description="X2: pieces with the request")

@@ -13,7 +13,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.errors import Refusal, Rejected
-from backhaul.facts import Inspection, Verdict, digest
+from backhaul.facts import Finding, Inspection, Verdict, digest
 from backhaul.ids import parse_case_key
 from backhaul.messages import CaseStatus, Explanation
 from backhaul.money import Money
@@ -169,6 +169,10 @@ async def explanation(session: AsyncSession, case_key: str) -> Explanation:
     return Explanation(merchant_id=case.merchant_id, rma_id=case.rma_id, decisions=await decisions(session, case_key))
 
 
+SWAPPED = frozenset({Finding.MISMATCH, Finding.MISSING, Finding.COUNTERFEIT})
+"""Findings that the risk rules count: other goods than were sold, or fewer."""
+
+
 async def save_inspection(
     session: AsyncSession, case_key: str, kind: str, inspection: Inspection, event_id: str | None = None
 ) -> None:
@@ -178,6 +182,7 @@ async def save_inspection(
         kind=kind,
         result=inspection.result.value,
         findings=[finding.model_dump(mode="json") for finding in inspection.findings],
+        swaps=sum(max(1, one.quantity) for one in inspection.findings if one.finding in SWAPPED),
         event_id=event_id,
         at=inspection.at,
     )

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from backhaul.facts import BookRef, CaseFacts, CoverKind, Frozen, Verdict
+from backhaul.facts import BookRef, CaseFacts, CoverKind, Frozen, Risk, Verdict
 from backhaul.ids import CaseId
 from backhaul.ledger import CaseRef, JournalEntry
 from backhaul.policy.book import PolicyBook
@@ -17,6 +17,7 @@ from backhaul.policy.library import Library
 from store import cases, ledger, orders
 from store.engine import Store
 from store.orders import OrderBundle
+from store.tables import CaseRow
 
 SETTLED = "settled"
 """Under this name the amounts of a case are recorded, once they are fixed."""
@@ -53,6 +54,8 @@ class Work:
     book: PolicyBook
     entries: list[JournalEntry] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
+    risk: Risk = Risk.ALLOW
+    """What the risk rules decided at the request (4.6): recorded then, obeyed ever after."""
 
     def post(self, *entries: JournalEntry | None) -> None:
         """Post these at the end; None is an entry of nothing."""
@@ -98,12 +101,17 @@ class Desk:
                 return done
             row = await cases.need(session, key)
             book = self.library.get(BookRef(version=row.book_version, hash=row.book_hash))
-            now = Work(session, bundle, case, key, at or self.clock(), book)
+            now = Work(session, bundle, case, key, at or self.clock(), book, risk=risk_of(row))
             answer = await work(now)
             await finish(now, step, argument, answer)
             return answer
 
         return await self.store.run(transaction)
+
+
+def risk_of(row: CaseRow) -> Risk:
+    """The outcome of the risk rules, as it was recorded with the first judgement."""
+    return Risk((row.judgement or {}).get("risk", Risk.ALLOW))
 
 
 async def finish(work: Work, step: str, argument: Frozen, answer: Frozen) -> None:

@@ -16,6 +16,7 @@ from backhaul.facts import (
     Method,
     PaymentFacts,
     Risk,
+    RiskProfile,
 )
 from backhaul.messages import OpenReturn
 from backhaul.money import Money
@@ -23,7 +24,9 @@ from store.orders import OrderBundle
 from store.tables import CoverageRow, OrderLineRow
 
 
-def facts_of_request(request: OpenReturn, order: OrderBundle, requested_at: datetime) -> CaseFacts:
+def facts_of_request(
+    request: OpenReturn, order: OrderBundle, requested_at: datetime, profile: RiskProfile | None = None
+) -> CaseFacts:
     """Everything the first judgement knows. Raises Refusal(`line_unknown`, `currency_mismatch`)."""
     known = {line.line_id: line for line in order.lines}
     for wanted in request.lines:
@@ -48,6 +51,7 @@ def facts_of_request(request: OpenReturn, order: OrderBundle, requested_at: date
         lines=tuple(_line(known[one.line_id], one.quantity, order) for one in request.lines),
         covers=covers_of(order, requested_at),
         payments=payments_of(order),
+        profile=profile,
         outbound_damage=any(one.shows_arrival_damage for one in request.evidence),
         remedy=request.remedy,
         shipped_at=order.order.shipped_at,

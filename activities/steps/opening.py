@@ -12,7 +12,7 @@ from activities.steps.facts import facts_of_request
 from activities.steps.reopening import reopened
 from backhaul.case import Stage
 from backhaul.errors import Refusal
-from backhaul.facts import CaseFacts, CoverKind, Method, Party, Verdict
+from backhaul.facts import CaseFacts, CoverKind, Method, Party, Risk, Verdict
 from backhaul.ids import CaseId
 from backhaul.ledger import CaseRef
 from backhaul.messages import OpenReturn
@@ -24,9 +24,10 @@ from backhaul.policy.freight import chargeable_g, freight_amount
 from backhaul.policy.offer import retention_offer
 from backhaul.policy.refund_only import refund_only
 from backhaul.policy.refunds import refund_value
+from backhaul.policy.risk import risk, under_risk
 from backhaul.policy.terms import terms_of
 from backhaul.policy.windows import is_shipped, is_signed
-from store import cases, evidence, orders
+from store import cases, evidence, orders, profiles
 from store.orders import OrderBundle
 from store.tables import CaseRow
 
@@ -44,8 +45,9 @@ _OUTCOMES = {
     "merchant": "merchant_review",
     "info": "info_requested",
     "refer": "referred",
-    "deny": "declined",
 }
+_RISKY = {"refer": "referred", "deny": "declined"}
+"""Money without goods is no right of the statute: the risk rules may refuse it (X29)."""
 _REFUND_ONLY = {"yes": "authorized", "merchant": "merchant_review", "platform": "merchant_review", "no": "declined"}
 
 
@@ -72,8 +74,12 @@ async def judge(desk: Desk, argument: JudgeCase) -> Judgement:
 
 async def _open(desk: Desk, session: AsyncSession, bundle: OrderBundle, key: str, argument: JudgeCase) -> Judgement:
     request, at = argument.request, argument.requested_at
-    facts = facts_of_request(request, bundle, at)
     book = desk.book_for(at)
+    known = None
+    if book.risk is not None:
+        since = at - book.risk.window
+        known = await profiles.profile(session, bundle.consumer.consumer_ref, request.address_ref, since, at)
+    facts = facts_of_request(request, bundle, at, known)
     reopens = await reopened(session, request, book.authorization.max_reopens)
     case = CaseRef(
         merchant_id=request.merchant_id,
@@ -101,10 +107,11 @@ def judge_facts(case: CaseRef, facts: CaseFacts, book: PolicyBook, zone: str | N
         return _judge_refund_only(case, facts, book, first)
     if not first.yes:
         return _judgement(case, facts, book, "declined", (first,))
-    decisive, declinable = authorization(facts, book), may_decline(facts, book)
-    verdicts: tuple[Verdict, ...] = (first, decisive, declinable)
+    scored = risk(facts, book)
+    decisive, declinable = authorization(facts, book, Risk(scored.outcome)), may_decline(facts, book)
+    verdicts: tuple[Verdict, ...] = (first, scored, decisive, declinable)
     outcome, offer = _OUTCOMES[decisive.outcome], None
-    if facts.merchant.offers and outcome != "declined":
+    if facts.merchant.offers:
         result = retention_offer(facts, freight_amount(chargeable_g(facts.lines, book), zone, book), book)
         verdicts += (result.verdict,)
         offer = result.amount if result.verdict.yes else None
@@ -119,9 +126,9 @@ def _judge_refund_only(case: CaseRef, facts: CaseFacts, book: PolicyBook, first:
         decisive = first if rule.outcome != "no" else rule
         return _judgement(case, facts, book, "declined", (first, rule), decisive)
     if rule.outcome != "yes":
-        risk = authorization(facts, book)
-        if risk.outcome in {"deny", "refer"}:
-            return _judgement(case, facts, book, _OUTCOMES[risk.outcome], (first, rule, risk), risk)
+        scored = risk(facts, book)
+        if scored.outcome in _RISKY:
+            return _judgement(case, facts, book, _RISKY[scored.outcome], (first, rule, scored), scored)
     judged = _judgement(case, facts, book, _REFUND_ONLY[rule.outcome], (first, rule), rule)
     return judged.model_copy(update={"may_decline": True, "platform": rule.outcome == "platform"})
 
@@ -135,6 +142,8 @@ def _judgement(
     decisive: Verdict | None = None,
 ) -> Judgement:
     decisive = decisive or verdicts[0]
+    scored = next((Risk(one.outcome) for one in verdicts if one.decision == "risk"), facts.consumer.risk)
+    facts = under_risk(facts, scored)
     currency = facts.lines[0].paid.currency
     return Judgement(
         case=case,
@@ -146,6 +155,7 @@ def _judgement(
         rfi=facts.cover(CoverKind.RFI) is not None,
         rdv=facts.cover(CoverKind.RDV) is not None,
         may_decline=True,
+        risk=scored,
         book=book.ref,
         terms=terms_of(book),
         verdicts=verdicts,
@@ -179,6 +189,7 @@ def _row(argument: JudgeCase, judgement: Judgement, key: str, at: datetime, reop
         rma_id=case.rma_id,
         order_id=case.order_id,
         consumer_ref=case.consumer_ref,
+        address_ref=argument.request.address_ref,
         workflow_id=argument.workflow_id,
         request=argument.request.model_dump(mode="json"),
         request_hash=argument.request_hash,

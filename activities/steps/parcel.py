@@ -19,6 +19,7 @@ from backhaul.messages import PickupReport
 from backhaul.money import Money
 from backhaul.policy.lightning import lightning_gate
 from backhaul.policy.refunds import LineRefund, RefundValue, refund_value
+from backhaul.policy.risk import under_risk
 from backhaul.policy.texts import TEXTS, Code
 from store import cases, credit, evidence, refunds, waybills
 from store.tables import CaseLineRow
@@ -72,6 +73,7 @@ async def _record(desk: Desk, work: Work, argument: RecordPickup) -> Collected:
     report = argument.report
     argument = argument.model_copy(update={"pickup_id": await _pickup_of(work, argument)})
     self_ship = argument.pickup_id is None
+    judged = under_risk(judged, work.risk)
     facts = refreshed(collected_facts(judged, report.collected, self_ship=self_ship), work.order)
     await _give_back_units(work, _ids(judged) - _ids(facts))
     doorstep = doorstep_check(report, facts)

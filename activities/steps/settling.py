@@ -25,11 +25,13 @@ from backhaul.facts import CaseFacts, Frozen, Inspection, Liable, Party
 from backhaul.money import Money
 from backhaul.policy.comparison import compare, comparison
 from backhaul.policy.liability import has_finding, liability
+from backhaul.policy.risk import CHECKED
 from store import cases, claims, evidence
 
 STEP = "settle_case"
 REMEDY = "remedy"
-LATE, NO_COVER, RULED = "late_objection", "no_cover", "ruled"
+LATE, NO_COVER, RULED, CHECK_NEEDED = "late_objection", "no_cover", "ruled", "receipt_check_needed"
+SILENCE = "receipt_silence"
 
 
 class Judged(Frozen):
@@ -173,6 +175,8 @@ async def _judge(work: Work, argument: SettleCase, facts: CaseFacts) -> Judged:
         return Judged(found=at_door, reasons=(RULED,))
     if objection and late:
         return Judged(found=_open(found), reasons=(LATE,))
+    if argument.event == SILENCE and work.risk in CHECKED and found.liable is Liable.NOBODY:
+        return Judged(found=_open(found), reasons=(CHECK_NEEDED,))
     return Judged(found=found, reasons=verdict.reasons, objection=objection)
 
 

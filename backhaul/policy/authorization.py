@@ -10,15 +10,16 @@ from backhaul.policy.verdicts import verdict
 from backhaul.policy.windows import has_excluded_category, inside_window
 
 
-def authorization(facts: CaseFacts, book: PolicyBook) -> Verdict:
-    """`auto`, `merchant` (review), `info` (evidence first), `refer` (a person of ours) or `deny`, for a case that is
-    eligible."""
+def authorization(facts: CaseFacts, book: PolicyBook, risk: Risk | None = None) -> Verdict:
+    """`auto`, `merchant` (review), `info` (evidence first) or `refer` (a person of ours), for a case that is eligible.
+
+    `risk` is the outcome of the risk rules. Where they refuse cover the return itself goes on: nobody loses the right
+    to return goods for that (rule 4.6, statute)."""
     rules = book.authorization
     amount = refund_value(facts).total
     over = facts.reason in rules.review_reasons and amount > rules.review_above
-    if facts.consumer.risk is Risk.DENY:
-        outcome, code, rule = "deny", Code.RISK_DENIED, "4.6.risk"
-    elif facts.consumer.risk is Risk.REFER:
+    known = facts.consumer.risk if risk is None else risk
+    if known is Risk.REFER:
         outcome, code, rule = "refer", Code.RISK_REFERRED, "4.6.risk"
     elif facts.reason in rules.evidence_reasons and not facts.evidence:
         outcome, code, rule = "info", Code.EVIDENCE_NEEDED, "X2"
@@ -37,7 +38,7 @@ def authorization(facts: CaseFacts, book: PolicyBook) -> Verdict:
         book,
         amount=amount,
         review_above=rules.review_above,
-        risk=facts.consumer.risk.value,
+        risk=known.value,
         reason=facts.reason.value,
     )
 

@@ -20,6 +20,7 @@ from backhaul.policy.sections import (
     Rdv,
     Recovery,
     RefundOnly,
+    RiskRules,
     Settlement,
     Timers,
 )
@@ -45,6 +46,7 @@ class PolicyBook(Frozen):
     pickup: Pickup
     settlement: Settlement
     recovery: Recovery
+    risk: RiskRules | None = Field(default=None, description="4.6; books without it go by the outside signal alone")
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:

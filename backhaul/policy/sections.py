@@ -11,6 +11,7 @@ from backhaul.policy.values import Amount, Duration, Section
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Days = Annotated[int, Field(ge=0, le=3_650)]
+Points = Annotated[int, Field(ge=0, le=1_000_000)]
 Basis = Annotated[int, Field(ge=0, le=10_000, description="basis points: 10000 is all of it")]
 
 
@@ -209,6 +210,38 @@ class Settlement(Section):
     def _positive(self) -> Self:
         if not self.cycle or not self.receivable:
             raise ValueError("cycle and receivable must not be zero")
+        return self
+
+
+class Coefficient(Section):
+    """Rule 4.6: one input of the score. Up to `free` it scores nothing, then `weight` points a unit, `most` at most."""
+
+    free: Points
+    weight: Points
+    most: Points
+
+
+class RiskRules(Section):
+    """Rule 4.6: what our own books know of a consumer, and what that leads to."""
+
+    window: Duration = Field(description="how far back is counted")
+    min_returns: Count = Field(description="fewer returns say nothing about a return rate")
+    refer_swaps: Count = Field(description="swaps found at the door from which a person looks first")
+    deny_swaps: Count = Field(description="swaps found at the door from which cover is refused")
+    step_up_from: Count = Field(description="score from which the goods are checked before the money leaves")
+    refer_from: Count = Field(description="score from which a person looks first")
+    return_rate: Coefficient = Field(description="returns in percent of orders")
+    claims: Coefficient = Field(description="claims for losses under RDV")
+    swaps: Coefficient = Field(description="units found swapped, missing or counterfeit at the door")
+    self_ships: Coefficient = Field(description="freight benefits of self-shipped returns")
+    shared_address: Coefficient = Field(description="other consumers who return from the same address")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.step_up_from >= self.refer_from or self.refer_swaps > self.deny_swaps:
+            raise ValueError("step_up_from must be below refer_from, refer_swaps at most deny_swaps")
+        if not self.window:
+            raise ValueError("window must not be zero")
         return self
 
 

@@ -24,7 +24,11 @@ class Code(StrEnum):
     REASON_NEEDS_MERCHANT = "reason_needs_merchant"
     EVIDENCE_NEEDED = "evidence_needed"
     RISK_REFERRED = "risk_referred"
-    RISK_DENIED = "risk_denied"
+    RISK_ALLOWED = "risk_allowed"
+    RISK_SIGNAL = "risk_signal"
+    RISK_FROZEN = "risk_frozen"
+    RISK_SWAPS = "risk_swaps"
+    RISK_SCORE = "risk_score"
     STATUTORY_RETURN = "statutory_return"
     MERCHANT_MAY_DECLINE = "merchant_may_decline"
     # 4.2 freight
@@ -112,7 +116,14 @@ TEXTS: dict[Code, Text] = {
     Code.REASON_NEEDS_MERCHANT: _t("Reason and amount need the merchant's review.", "该原因和金额需商家审核。"),
     Code.EVIDENCE_NEEDED: _t("Evidence is asked for first.", "需先补充凭证。"),
     Code.RISK_REFERRED: _t("A person looks at the request first.", "该申请需人工审核。"),
-    Code.RISK_DENIED: _t("The request is denied by the risk rules.", "该申请因风险规则被拒绝。"),
+    Code.RISK_ALLOWED: _t("The risk rules ask for nothing.", "风险规则无额外要求。"),
+    Code.RISK_SIGNAL: _t("An outside signal asks for it.", "外部风险信号要求如此处理。"),
+    Code.RISK_FROZEN: _t("The consumer's credit line is frozen.", "消费者信用额度已冻结。"),
+    Code.RISK_SWAPS: _t(
+        "Goods of this consumer were found swapped or missing at the door before.",
+        "该消费者此前上门验货曾发现调包或缺件。",
+    ),
+    Code.RISK_SCORE: _t("The score is at a threshold.", "风险评分达到阈值。"),
     Code.STATUTORY_RETURN: _t(
         "A no-reason return inside the window cannot be refused.", "期限内的无理由退货依法不得拒绝。"
     ),
@@ -203,3 +214,12 @@ TEXTS: dict[Code, Text] = {
     Code.GOODS_UNDER_WAY: _t("The goods are under way; refuse them or return them.", "商品运输中，请拒收或退货。"),
 }
 """What each reason says. A test proves that no reason lacks a language."""
+
+SCORED: dict[str, Text] = {
+    "return_rate": _t("Return rate {value} %: {points} points.", "退货率{value}%：{points}分。"),
+    "claims": _t("Claims for losses {value}: {points} points.", "损失理赔{value}次：{points}分。"),
+    "swaps": _t("Swapped or missing units {value}: {points} points.", "调包或缺件{value}件：{points}分。"),
+    "self_ships": _t("Self-ship benefits {value}: {points} points.", "自寄运费赔付{value}次：{points}分。"),
+    "shared_address": _t("Others at the address {value}: {points} points.", "同址其他消费者{value}人：{points}分。"),
+}
+"""How each coefficient of the risk score is told (4.6)."""

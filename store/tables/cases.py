@@ -21,6 +21,7 @@ class CaseRow(Table, table=True):
     rma_id: str
     order_id: str = Field(foreign_key="orders.order_id", index=True)
     consumer_ref: str = Field(foreign_key="consumers.consumer_ref", index=True)
+    address_ref: str = Field(default="", index=True)
     workflow_id: str
     request: dict[str, Any] = column.document()
     request_hash: str
@@ -106,6 +107,7 @@ class InspectionRow(Table, table=True):
     kind: str = Field(primary_key=True)
     result: str
     findings: list[dict[str, Any]] = column.document()
+    swaps: int = 0
     event_id: str | None = None
     at: datetime = column.moment()
 

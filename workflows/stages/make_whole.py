@@ -49,7 +49,10 @@ async def _settled(run: CaseRun, reception: Reception) -> Remedy:
     remedy = await _settle(run, reception, ruled)
     while True:
         if remedy.liable is Liable.UNDETERMINED:
-            ruled = await ruling(run, "the findings contradict each other, or the objection came late")
+            ruled = await ruling(
+                run,
+                "findings differ, the objection came late, or nobody checked what had to be",
+            )
             remedy = await _settle(run, reception, ruled)
         elif remedy.claim_first and remedy.indemnity is not None:
             claim = begin(run, remedy.indemnity)

@@ -23,6 +23,7 @@ from tests.unit.policy.build import BOOK
 RELEASED = {
     "2024-09": "c55b443bcf387d0dcd516e3e3ada894dbe844196780d6a32ae814945084ce423",
     "2025-05": "af1c9b1d9ccaafa318f9ad435f482b1448be269c2e3dd821e61e9eee3da595f9",
+    "2025-09": "d2773b97c7952edfddc8a2a265e77195c06d391be25aa3962b30f9104ee8ae42",
 }
 
 
@@ -132,7 +133,8 @@ def test_a_changed_copy_has_another_hash() -> None:
         (datetime(2024, 8, 31, 16, 0, tzinfo=UTC), "2024-09"),
         (datetime(2025, 4, 30, 15, 59, 59, tzinfo=UTC), "2024-09"),
         (datetime(2025, 4, 30, 16, 0, tzinfo=UTC), "2025-05"),
-        (datetime(2099, 1, 1, tzinfo=UTC), "2025-05"),
+        (datetime(2025, 8, 31, 15, 59, 59, tzinfo=UTC), "2025-05"),
+        (datetime(2099, 1, 1, tzinfo=UTC), "2025-09"),
     ],
 )
 def test_the_book_in_force_follows_the_date_and_is_never_the_demo(at: datetime, version: str) -> None:
@@ -162,7 +164,7 @@ def test_a_book_is_found_by_reference_only_with_its_content() -> None:
 
 def test_the_library_is_read_once() -> None:
     assert load_library() is load_library()
-    assert load_library().versions == ("2024-09", "2025-05", "demo")
+    assert load_library().versions == ("2024-09", "2025-05", "2025-09", "demo")
 
 
 def test_books_of_an_extra_folder_extend_the_packaged_ones(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_verdict_names_its_book_and_facts() -> None:
         (Reason.WRONG_ITEM, "1000.01", True, Risk.STEP_UP, "merchant", "reason_needs_merchant"),
         (Reason.NO_REASON, "10.00", True, Risk.STEP_UP, "auto", "auto_authorized"),
         (Reason.NO_REASON, "10.00", False, Risk.REFER, "refer", "risk_referred"),
-        (Reason.QUALITY, "9000.00", True, Risk.DENY, "deny", "risk_denied"),
+        (Reason.QUALITY, "9000.00", True, Risk.DENY, "merchant", "reason_needs_merchant"),
     ],
 )
 def test_authorization(reason: Reason, paid: str, auto: bool, risk: Risk, outcome: str, code: str) -> None:

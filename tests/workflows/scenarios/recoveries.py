@@ -152,7 +152,7 @@ async def carrier_stays_silent(world: World) -> Case:
 
 @scenario("X27", timer="recovery.demand_answer")
 async def carrier_accepts_and_does_not_pay(world: World) -> Case:
-    """The carrier accepts and pays nothing: after 15 days it is set off; what never comes leaves the books by ruling."""
+    """The carrier accepts and pays nothing: set off after 15 days; what never comes leaves the books."""
     recovery = await _demanded(world, answer="accept", pay_after_ms=None)
     case = recovery.case
     await recovery.until(lambda s: s.state == "accepted", "the acceptance")
@@ -196,7 +196,7 @@ async def carrier_accepts_a_part(world: World) -> Case:
 
 @scenario("X27")
 async def carrier_contests_and_is_right(world: World) -> Case:
-    """The carrier contests; a ruling of another question is refused, one for the carrier ends it: nothing was booked."""
+    """The carrier contests; a ruling on another question is refused, one for the carrier ends it."""
     recovery = await _demanded(world, answer="contest")
     case = recovery.case
     await world.until(await case.now() + timedelta(days=2))
