@@ -44,7 +44,7 @@ async def profile(
         col(CaseRow.consumer_ref) != consumer_ref,
         col(CaseRow.opened_at).between(since, until),
     )
-    statement = select(
+    statement: Any = select(
         _one(orders),
         _one(returns),
         _one(claimed.where(col(ClaimRow.kind) == "loss")),
@@ -52,7 +52,7 @@ async def profile(
         _one(claimed.where(col(ClaimRow.kind) == "freight", col(ClaimRow.payee).like(TO_THE_CONSUMER))),
         _one(sharing),
     )
-    row = (await session.execute(statement)).one()
+    row = (await session.exec(statement)).one()
     counted = [int(value) for value in row]
     return RiskProfile(
         since=since,
