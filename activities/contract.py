@@ -912,11 +912,11 @@ class CycleRequest(Frozen):
 
 
 class SettlementRequest(Frozen):
-    """Argument of Settlement."""
+    """Argument of Settlement. Without `patience` it reads what its cut says (it is carried on)."""
 
     merchant_id: str
     cut: str
-    patience: Patience
+    patience: Patience | None = None
     park_s: float = 86_400.0
 
 

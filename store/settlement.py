@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, union, update
+from sqlalchemy import ColumnElement, and_, func, or_, union, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -226,6 +226,16 @@ async def _dissolve(session: AsyncSession, row: BatchRow, at: datetime) -> None:
     row.state, row.closed_at = "dissolved", at
     row.legs = row.net_minor = row.netted_minor = row.payout_minor = 0
     session.add(row)
+
+
+async def under_way(session: AsyncSession, before: datetime, limit: int = 1_000) -> tuple[tuple[str, str], ...]:
+    """Merchant and cut of every settlement that a workflow must be looking after: a payout is to be made, or an
+    overdue shortfall waits for a second person."""
+    due = and_(col(BatchRow.kind) == SETTLEMENT, col(BatchRow.state) == "formed", col(BatchRow.formed_at) < before)
+    waits = or_(due, and_(shortfalls.OPEN, col(BatchRow.state) == shortfalls.OVERDUE))
+    rows = (await session.exec(select(BatchRow).where(waits).limit(limit))).all()
+    cuts = {(row.merchant_id, row.cut if row.state == "formed" else row.overdue_cut) for row in rows}
+    return tuple(sorted((merchant, cut) for merchant, cut in cuts if cut is not None))
 
 
 async def close_batch(session: AsyncSession, batch: str, at: datetime) -> BatchRow:

@@ -32,11 +32,13 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.contract import SettlementRequest
 from backhaul.client import Backhaul
+from backhaul.ids import settlement_id
 from backhaul.messages import OpenReturn
 from backhaul.names import MERCHANT_ID, ORDER_ID, QUEUE, STAGE, WorkflowType, clamp
 from gateways.ports import Provider
-from store import cases, corrections
+from store import cases, corrections, settlement
 from store.engine import Store
 from store.tables import CaseRow, CorrectionRow
 from worker.corrections import start as start_correction
@@ -100,7 +102,37 @@ async def sweep_once(
         for start in range(0, len(rows), AT_ONCE):
             some = await asyncio.gather(*(_look(client, row, restart) for row in rows[start : start + AT_ONCE]))
             found += [finding for finding in some if finding is not None]
-    return found + await _corrections(client, store, before, restart) + await _failing(client)
+    found += await _corrections(client, store, before, restart)
+    return found + await _settlements(client, store, before, restart) + await _failing(client)
+
+
+async def _settlements(client: Client, store: Store, before: datetime, restart: bool) -> list[Finding]:
+    """Settlements with a payout to make, or a write-off to decide, and no workflow: a terminated one goes on from its
+    stored batches, under their payout keys."""
+    async with store.read() as session:
+        open_ones = await settlement.under_way(session, before)
+    found = []
+    for merchant_id, cut in open_ones:
+        workflow_id = settlement_id(merchant_id, cut)
+        code, run_id = await _ended(client, workflow_id)
+        if code is not None:
+            carried_on = restart and code == TERMINATED and await _settle(client, merchant_id, cut)
+            found.append(Finding(code, workflow_id, run_id, carried_on))
+    return found
+
+
+async def _settle(client: Client, merchant_id: str, cut: str) -> bool:
+    with suppress(WorkflowAlreadyStartedError):
+        await client.start_workflow(
+            WorkflowType.SETTLEMENT.value,
+            SettlementRequest(merchant_id=merchant_id, cut=cut),
+            id=settlement_id(merchant_id, cut),
+            task_queue=QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            static_summary=f"Settle {merchant_id} at {cut}, carried on",
+        )
+    return True
 
 
 async def _corrections(client: Client, store: Store, before: datetime, restart: bool) -> list[Finding]:

@@ -12,7 +12,9 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 from activities.contract import (
     Batch,
     FormBatch,
+    OpenCut,
     Overdue,
+    Patience,
     PayBatch,
     Proof,
     ProveBatch,
@@ -20,7 +22,7 @@ from activities.contract import (
     SettlementRequest,
     WriteOff,
 )
-from activities.declarations import Declared, form_batch, pay_batch, prove_batch, write_off
+from activities.declarations import Declared, form_batch, open_cut, pay_batch, prove_batch, write_off
 from backhaul.facts import Frozen
 from backhaul.ids import next_key
 from backhaul.messages import Ack, ApplyApproval, ExtendDeadline, RetryStep, SkipStep
@@ -77,6 +79,7 @@ class Settlement:
         if not isinstance(request, SettlementRequest):
             reject("invalid_input", "the start needs a SettlementRequest")
         self.desk = SettlementDesk(request)
+        self._patience = request.patience or Patience()
         self._lock = asyncio.Lock()
         self._over: set[str] = set()
 
@@ -84,6 +87,9 @@ class Settlement:
     async def run(self, request: SettlementRequest | None = None) -> SettlementOutcome:
         """Form, pay, say what was paid and what is short."""
         desk, request = self.desk, self.desk.request
+        if request.patience is None:
+            cut = await desk.step(open_cut, OpenCut(cut=request.cut, at=workflow.now()))
+            self._patience, desk.park_s = cut.patience, cut.park_s
         formed = await desk.step(form_batch, FormBatch(merchant_id=request.merchant_id, cut=request.cut))
         desk.batches = formed.batches
         payable = [batch for batch in formed.batches if batch.payable]
@@ -100,7 +106,7 @@ class Settlement:
 
     async def _pay(self, batch: Batch) -> bool:
         """Pay under the batch's key; under the next one only where the channel ended the last attempt (X21)."""
-        payment = PayBatch(batch=batch, patience=self.desk.request.patience)
+        payment = PayBatch(batch=batch, patience=self._patience)
         done = await self.desk.effect(pay_batch, payment, key=lambda a: a.batch.payout_key, again=_next_payout)
         return not isinstance(done, Proof) or done.state == "succeeded"
 

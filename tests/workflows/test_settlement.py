@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from store import authority, ledger, settlement
 from store.tables import BatchRow
 from tests.servers.temporal import start_dev_server
 from tests.workflows.world import Plan, World, cny, world
+from worker.sweeper import sweep_once
 
 SALE = 113_964
 """A coat of 1200.00 less 5 % and the premium of 0.36."""
@@ -152,6 +154,26 @@ async def test_a_payout_skipped_under_proof_goes_into_the_next_settlement(full: 
     assert [row.amount for row in await full.outside.payouts("m")] == [cny(SALE + 9_464)]
     async with full.store.read() as session:
         assert await settlement.check_batches(session) == ()
+
+
+async def test_a_terminated_settlement_is_carried_on(full: World) -> None:
+    """The sweeper starts it again: the same batch under the payout key that it had reached, paid once."""
+    await sell(full, "m")
+    await full.outside.script("psp", "m:settlement:c1.CNY:1", state="failed", code="channel_closed")
+    assert (await cycle(full, "c1")).left == 1
+    child = Child(full, "m", "c1")
+    await child.parked()
+    client, none = full.env.client, timedelta(0)
+    assert await sweep_once(client, full.store, settling=none) == []
+    await child.handle.terminate()
+    (found,) = await sweep_once(client, full.store, settling=none)
+    assert (found.code, found.workflow_id, found.carried_on) == ("case_terminated", "settlement:m:c1", True)
+    again = Child(full, "m", "c1")
+    await again.parked()
+    await again.say("retry_step", RetryStep())
+    assert (await again.handle.result()).paid == (cny(SALE),)
+    assert [row.key for row in await full.outside.payouts("m")] == ["m:settlement:c1.CNY:2"]
+    assert await sweep_once(client, full.store, settling=none) == []
 
 
 async def test_a_small_shortfall_is_written_off_at_its_time_and_not_before(full: World) -> None:
