@@ -185,7 +185,7 @@ class Undisputed(Frozen):
 class SettleCase(Frozen):
     """The goods are accepted, objected to, lost, or the timer accepted them: fix every amount and post it.
 
-    `event`: received_ok, receipt_issue, receipt_silence, lost, ruling.
+    `event`: received_ok, receipt_issue, receipt_silence, lost, returned (to the consumer), ruling.
     """
 
     case: CaseRef
@@ -226,12 +226,14 @@ class Remedy(Frozen):
 
 
 class EndCase(Frozen):
-    """Close the case in the store: release holds, check the invariants of a closed case, keep the last view."""
+    """Close the case in the store: release holds, check the invariants of a closed case, keep the last view. `found`:
+    what was settled as lost turned up meanwhile, which opens a correction with the close."""
 
     case: CaseRef
     outcome: str
     status: CaseStatus
     at: datetime
+    found: CorrectionEvent | None = None
 
 
 class Patience(Frozen):

@@ -13,15 +13,17 @@ from datetime import datetime, timedelta
 import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.corrections import correct
 from api.settings import Settings
 from backhaul.client import Backhaul
 from backhaul.errors import BackhaulError, Rejected
 from backhaul.ids import CaseId, parse_case_key
 from backhaul.messages import PickupReport, TrackingReport
 from backhaul.names import Update
+from backhaul.policy.parcels import correction_of
 from gateways.ports import CourierEvent, PaymentEvent
 from gateways.webhooks import read_any, reports_for
-from store import inbox, waybills
+from store import cases, inbox, waybills
 from store.engine import Store
 from store.tables import InboxRow
 from worker.corrections import tell_payment
@@ -128,10 +130,26 @@ class Dispatcher:
         try:
             await self._backhaul.report(*case, update, report, event.event_id)
         except Rejected as refusal:  # closed, or never opened
-            return refusal.code
+            return await self._correct(case, report) or refusal.code
         except BackhaulError as error:
             raise NotYet(f"{case.key}: {error.code}") from error
         return ""
+
+    async def _correct(self, case: CaseId, report: PickupReport | TrackingReport) -> str | None:
+        """A closed case whose goods turn up is corrected: what was started, for the notes beside the event."""
+        async with self._store.read() as session:
+            row = await cases.get(session, case.key)
+        if row is None or row.closed_at is None:
+            return None
+        regions = (row.status or {}).get("regions", {})
+        found = correction_of(case, regions.get("logistics", ""), report)
+        if found is None:
+            return None
+        try:
+            correction = await correct(self._store, self._backhaul, case.key, *found, self._now())
+        except BackhaulError as error:
+            raise NotYet(f"{case.key}: {error.code}") from error
+        return f"correction {correction.n}, {correction.kind}"
 
     async def _later(self, row: InboxRow, reason: str) -> None:
         now = self._now()

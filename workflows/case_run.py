@@ -14,6 +14,7 @@ from temporalio import workflow
 
 from activities.contract import Booked, Found, Judgement, Patience, StartDispute
 from backhaul.case import Region, Regions, Situation, Stage, stage_of
+from backhaul.corrections import CorrectionEvent
 from backhaul.disputes import LodgeAppeal, Phase
 from backhaul.facts import Method, Party, Verdict
 from backhaul.ids import CaseId
@@ -214,6 +215,9 @@ class CaseRun(CaseDesk):
         self.re_ruling: asyncio.Task[None] | None = None
         self.re_ruled: str | None = None
         self.settled = False
+        self.given_up: int | None = None
+        """So many movements were known when the parcel counted as lost."""
+        self.found: CorrectionEvent | None = None
 
     # ---- how it looks ----------------------------------------------------------------------------------------
 

@@ -12,10 +12,11 @@ from activities.steps.desk import SETTLED, Desk, Work
 from activities.steps.granting import REFUND_ONLY, step_of
 from activities.steps.opening import STEP as JUDGED
 from activities.steps.parcel import SCAN, Scan
+from backhaul.corrections import CorrectionKind
 from backhaul.errors import Rejected
 from backhaul.ledger import Account, I, JournalEntry, P, Side
 from backhaul.money import Money
-from store import cases, claims, credit, holds, ledger, pickups
+from store import cases, claims, corrections, credit, holds, ledger, pickups
 from store.tables import PickupMemberRow
 
 STEP = "end_case"
@@ -44,6 +45,8 @@ async def _end(work: Work, argument: EndCase) -> Receipt:
         raise Rejected("invariant_broken", "; ".join(broken))
     await cases.save_status(work.session, argument.status, argument.at)
     await cases.close(work.session, work.key, argument.outcome, argument.at)
+    if argument.found is not None:
+        await corrections.open_for(work.session, work.key, CorrectionKind.PARCEL_FOUND, argument.found, argument.at)
     refunded = Money(minor=-_sum(entries, P.PSP_CLEARING, "J21", "J60"), currency=work.order.order.currency)
     return Receipt(key=work.key, ref=argument.outcome, amount=refunded)
 

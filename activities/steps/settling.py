@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from activities.contract import IndemnityPlan, Remedy, SettleCase
 from activities.steps.amounts import (
     Amounts,
@@ -30,6 +32,7 @@ from store import cases, claims, evidence
 
 STEP = "settle_case"
 REMEDY = "remedy"
+RETURNED, RETURNED_TO_CONSUMER = "returned", "returned_to_consumer"
 LATE, NO_COVER, RULED, CHECK_NEEDED = "late_objection", "no_cover", "ruled", "receipt_check_needed"
 SILENCE = "receipt_silence"
 
@@ -68,6 +71,8 @@ async def _settle(desk: Desk, work: Work, argument: SettleCase, step: str) -> Re
     earlier = await loss_claims(work)
     held = Money(minor=sum(claims.stands(row) for row in earlier), currency=work.book.currency)
     loss = loss_of(desk, work, facts, judged.found, held)
+    if argument.event == RETURNED:  # nothing is lost that a cover pays for
+        loss = replace(loss, payable=Money.zero(loss.total.currency))
     if judged.objection and loss.total and not loss.payable and argument.claimed is None:
         judged = Judged(found=_open(judged.found), reasons=(NO_COVER, *loss.verdict.reasons))
     if judged.found.lost or judged.found.findings:
@@ -164,6 +169,8 @@ async def _judge(work: Work, argument: SettleCase, facts: CaseFacts) -> Judged:
         whole = argument.lost and ruling.findings is None and liable in (Liable.CARRIER, Liable.INSURER)
         stands = findings if ruling.findings is None else ruling.findings
         return Judged(found=Liability(liable=liable, findings=stands, lost=whole, ruled=True), reasons=(RULED,))
+    if argument.event == RETURNED:
+        return Judged(found=Liability(liable=Liable.CONSUMER, lost=True), reasons=(RETURNED_TO_CONSUMER,))
     late = receipt is not None and has_finding(receipt) and _late(work, argument, receipt)
     if argument.lost or flagged or objection:
         items = compare(facts, door, receipt, argument.lost, late, work.book)

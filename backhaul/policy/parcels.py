@@ -1,11 +1,15 @@
-"""What a courier's report leads to: a refusal at the door (X6), and where a parcel is by all that was told (X9)."""
+"""What a courier's report leads to: a refusal at the door (X6), where a parcel is by all that was told (X9), and what
+is corrected after the close (domain 2.10)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
 
-from backhaul.messages import CourierRefusal, PickupReport, TrackingReport, TrackingStatus
+from backhaul.corrections import CorrectionEvent, CorrectionKind
+from backhaul.facts import Party
+from backhaul.ids import CaseId
+from backhaul.messages import CourierRefusal, PickupOutcome, PickupReport, TrackingReport, TrackingStatus
 
 _WORDS = {
     "packaging": CourierRefusal.UNPACKED,
@@ -13,6 +17,9 @@ _WORDS = {
     "dangerous": CourierRefusal.UNSAFE,
     "forbidden": CourierRefusal.PROHIBITED,
 }
+
+THERE = frozenset({TrackingStatus.FOUND, TrackingStatus.DELIVERED, TrackingStatus.RETURNED})
+"""What is told of a parcel that is not lost."""
 
 
 class AfterRefusal(StrEnum):
@@ -61,3 +68,41 @@ def fate(told: Iterable[TrackingReport]) -> TrackingReport | None:
             case _:
                 end = None
     return end
+
+
+def turned_up(told: Iterable[TrackingReport]) -> TrackingReport | None:
+    """The first sign, by time, that a parcel which was given up as lost is there. A movement that was only told late is
+    none."""
+    signs = [report for report in told if report.status in THERE]
+    return min(signs, key=lambda item: item.occurred_at, default=None)
+
+
+def correction_of(
+    case: CaseId, logistics: str, report: PickupReport | TrackingReport
+) -> tuple[CorrectionKind, CorrectionEvent] | None:
+    """What a courier's report on a closed case starts: a parcel that was lost turned up, or goods that nobody waited
+    for any more were scanned. `logistics` is the region's last state. One parcel of a case starts one correction."""
+    if isinstance(report, PickupReport):
+        if report.outcome is not PickupOutcome.PICKED_UP or not report.collected or logistics != "not_required":
+            return None
+        return CorrectionKind.LATE_SCAN, _event(case, CorrectionKind.LATE_SCAN, report, "scanned")
+    if logistics == "not_required":
+        return CorrectionKind.LATE_SCAN, _event(case, CorrectionKind.LATE_SCAN, report, report.status.value)
+    if logistics == "lost" and report.status in THERE:
+        return CorrectionKind.PARCEL_FOUND, found_event(case, report)
+    return None
+
+
+def found_event(case: CaseId, report: TrackingReport) -> CorrectionEvent:
+    """A parcel that the case was settled on as lost turned up."""
+    return _event(case, CorrectionKind.PARCEL_FOUND, report, report.status.value)
+
+
+def _event(case: CaseId, kind: CorrectionKind, report: PickupReport | TrackingReport, reason: str) -> CorrectionEvent:
+    return CorrectionEvent(
+        event_id=f"{kind.value}:{case.key}:{report.waybill}",
+        occurred_at=report.occurred_at,
+        by=Party.COURIER,
+        waybill=report.waybill,
+        reason=reason,
+    )

@@ -188,16 +188,21 @@ class Case:
         at: datetime | None = None,
         event_id: str | None = None,
         inspected: bool = True,
+        waybill: str | None = None,
+        taken: Sequence[str] | None = None,
     ) -> Ack:
-        """The courier reports a visit."""
+        """The courier reports a visit: this one, or an earlier one by its waybill. `taken`: items of all cases that
+        went along, by default this case's own."""
         status = await self.until(lambda s: s.waybill is not None, "a waybill")
+        ours = tuple(f"{self.request.merchant_id}/{self.request.rma_id}/{one.line_id}" for one in self.request.lines)
         report = PickupReport(
             event_id=event_id or f"ev-{self.request.rma_id}-{next(self.events)}",
             outcome=outcome,
-            waybill=status.waybill or "",
+            waybill=waybill or status.waybill or "",
             occurred_at=at or await self.now(),
             reason=reason,
             collected=tuple(line.line_id for line in self.request.lines) if outcome == "picked_up" else (),
+            taken=tuple(ours if taken is None else taken) if outcome == "picked_up" else (),
             inspected=inspected,
             findings=tuple(findings),
         )
@@ -221,6 +226,15 @@ class Case:
             return await self.handle.result()
         async with env.time_skipping_unlocked():
             return await self.handle.result()
+
+    async def just_before_and_after(self) -> AsyncIterator[str]:
+        """Yields `before` with the present wait's deadline a second ahead, then `after`, with it a second past."""
+        status = await self.until(lambda s: s.waiting is not None, "a wait")
+        assert status.waiting is not None
+        due = status.waiting.due
+        for word, moment in (("before", due - timedelta(seconds=1)), ("after", due + timedelta(seconds=1))):
+            await self.world.env.sleep(moment - await self.now())
+            yield word
 
     async def ended(self) -> CaseOutcome:
         """The workflow's result, while no time passes for the other cases of the test."""

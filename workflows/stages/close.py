@@ -44,7 +44,10 @@ async def close(run: CaseRun) -> CaseOutcome:
     run.closing = True
     run.outcome = outcome_of(run)
     last_view = status_of(run).model_copy(update={"stage": Stage.CLOSED.value, "closed": True, "actions": ()})
-    await run.step(end_case, EndCase(case=run.judged.case, outcome=run.outcome, status=last_view, at=workflow.now()))
+    await run.step(
+        end_case,
+        EndCase(case=run.judged.case, outcome=run.outcome, status=last_view, at=workflow.now(), found=run.found),
+    )
     run.closed = True
     await carry_over(run)
     run.publish()

@@ -91,7 +91,7 @@ def _recoverable(run: CaseRun, plan: RecoveryPlan) -> RecoveryPlan | None:
 
 
 def _close_inspection(run: CaseRun, reception: Reception) -> None:
-    if reception.event == "lost":
+    if reception.event in {"lost", "returned"}:
         return
     run.regions.to(Region.LOGISTICS, "receipt_confirmed")
     run.regions.to(Region.INSPECTION, "receipt_fail" if reception.event == "receipt_issue" else "receipt_pass")

@@ -10,7 +10,7 @@ from temporalio import workflow
 from backhaul.case import Region
 from backhaul.facts import Inspection, InspectionResult, Party
 from backhaul.messages import TrackingReport, TrackingStatus
-from backhaul.policy.parcels import fate
+from backhaul.policy.parcels import fate, found_event, turned_up
 from workflows.case_run import CaseRun
 from workflows.stages.courier_log import poll
 
@@ -29,15 +29,43 @@ async def receive(run: CaseRun) -> Reception:
     ended = await _transit(run)
     if ended is None or ended.status is TrackingStatus.LOST:
         run.regions.to(Region.LOGISTICS, "lost")
+        run.given_up = len(run.mail.trackings)
         run.tell("lost in transit", Party.COURIER)
         return Reception("lost")
     if ended.status is TrackingStatus.RETURNED:
-        run.regions.to(Region.LOGISTICS, "returned_to_consumer")
-        run.tell("brought back to the consumer", Party.COURIER)
-        return Reception("returned")
+        return _returned(run)
     run.regions.to(Region.LOGISTICS, "delivered")
     run.regions.to(Region.INSPECTION, "receipt_pending")
     return await _merchant(run, ended.occurred_at)
+
+
+def _returned(run: CaseRun) -> Reception:
+    """The courier brings the goods back to the consumer: nothing is refunded, and the return is over. What lightning
+    refunded is the consumer's debt (domain 4.5)."""
+    run.regions.to(Region.LOGISTICS, "returned_to_consumer")
+    if not run.credit_open and not run.sums.refunded:
+        run.regions.to(Region.AUTHORIZATION, "expired")
+    run.tell("brought back to the consumer", Party.COURIER)
+    return Reception("returned")
+
+
+async def follow_found(run: CaseRun) -> None:
+    """X9: what the case was settled on as lost turns up while it is still open. It is followed to the merchant as any
+    parcel; the amounts are fixed, so that the money is corrected after the close."""
+    while (sign := _turned_up(run)) is not None:
+        run.found = run.found or found_event(run.id, sign)
+        run.tell(f"what was lost turned up: {sign.status.value} at {sign.occurred_at}", Party.COURIER)
+        run.regions.to(Region.LOGISTICS, "in_transit")
+        reception = await receive(run)
+        if reception.event not in {"lost", "returned"}:
+            run.regions.to(Region.LOGISTICS, "receipt_confirmed")
+            run.regions.to(Region.INSPECTION, "receipt_fail" if reception.receipt else "receipt_pass")
+
+
+def _turned_up(run: CaseRun) -> TrackingReport | None:
+    if run.given_up is None or run.regions[Region.LOGISTICS] != "lost":
+        return None
+    return turned_up(item for item in run.mail.trackings[run.given_up :] if item.waybill == run.waybill)
 
 
 async def _transit(run: CaseRun) -> TrackingReport | None:

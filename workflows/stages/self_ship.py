@@ -10,17 +10,19 @@ from backhaul.case import Region
 from backhaul.facts import Party
 from workflows.case_run import CaseRun
 from workflows.stages.courier_log import poll
+from workflows.stages.notices import notify
 from workflows.stages.scanning import Collection, expired, implied_scan, scan_of, scanned, withdrawn
 
 
 async def self_ship(run: CaseRun) -> Collection:
-    """Wait for the waybill, then for the parcel. A courier who was given up and had the goods after all: that fact
-    counts, also after the waybill was given."""
+    """Ask for the waybill, wait for it, then for the parcel. A courier who was given up and had the goods after all:
+    that fact counts, also after the waybill was given."""
     mail, terms = run.mail, run.judged.terms
     if run.regions[Region.LOGISTICS] != "unbooked":
         run.regions.to(Region.LOGISTICS, "unbooked")
     run.self_ship = True
-    due = workflow.now() + timedelta(seconds=terms.self_ship_s)
+    given = timedelta(seconds=terms.self_ship_s)
+    due = await notify(run, Party.CONSUMER, "waybill_needed", workflow.now() + given) + given
     if not await run.wait(Party.CONSUMER, "waybill", due, lambda: bool(mail.waybill) or _news(run)):
         await poll(run)
     ended = await _known(run)

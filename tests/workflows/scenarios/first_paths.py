@@ -574,8 +574,11 @@ async def shared_pickup(world: World) -> Case:
     stays, leaves, other = cases
     await leaves.say("withdraw", Withdraw())
     assert (await leaves.ended()).outcome == "withdrawn"
+    taken = [
+        f"{case.request.merchant_id}/{case.request.rma_id}/{line}" for case, line in ((stays, "L1"), (other, "L3"))
+    ]
     for case in (stays, other):
-        await case.pickup()
+        await case.pickup(taken=taken)
         await case.waits_for("delivery")
         await case.track("delivered")
         await case.waits_for("receipt")
