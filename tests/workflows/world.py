@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlmodel import select
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
@@ -44,6 +45,7 @@ from backhaul.messages import (
     PickupOutcome,
     PickupReport,
     ReturnLine,
+    Slot,
     SubmitEvidence,
     TrackingReport,
     TrackingStatus,
@@ -53,7 +55,8 @@ from backhaul.money import Money
 from backhaul.policy.library import load_library
 from store import authority, ledger, orders
 from store.engine import Store
-from tests.gateways.outside import Outside, outside
+from store.tables import PickupRow
+from tests.gateways.outside import TOKEN, Outside, outside
 from worker.registry import activities_of, build_workers
 
 COAT = 120_000
@@ -94,6 +97,8 @@ class Plan:
     book: str = "2025-05"
     payments: Sequence[int] | None = None
     """What each payment of the order brought, in fen; one payment of everything when not given"""
+    slot_in: timedelta | None = None
+    """From now to the start of the slot that the consumer wishes; two hours long."""
 
 
 @dataclass
@@ -208,6 +213,17 @@ class Case:
         )
         return await self.say("report_pickup", report, update_id=report.event_id)
 
+    async def nothing_taken(self, taken: Sequence[str]) -> Ack:
+        """The courier's visit took goods of other cases only."""
+        report = PickupReport(
+            event_id=f"ev-{self.request.rma_id}-{next(self.events)}",
+            outcome=PickupOutcome.PICKED_UP,
+            waybill=(await self.status()).waybill or "",
+            occurred_at=await self.now(),
+            taken=tuple(taken),
+        )
+        return await self.say("report_pickup", report, update_id=report.event_id)
+
     async def track(self, status: str, *, at: datetime | None = None, waybill: str | None = None) -> Ack:
         """The courier reports a movement."""
         view = await self.status()
@@ -226,15 +242,6 @@ class Case:
             return await self.handle.result()
         async with env.time_skipping_unlocked():
             return await self.handle.result()
-
-    async def just_before_and_after(self) -> AsyncIterator[str]:
-        """Yields `before` with the present wait's deadline a second ahead, then `after`, with it a second past."""
-        status = await self.until(lambda s: s.waiting is not None, "a wait")
-        assert status.waiting is not None
-        due = status.waiting.due
-        for word, moment in (("before", due - timedelta(seconds=1)), ("after", due + timedelta(seconds=1))):
-            await self.world.env.sleep(moment - await self.now())
-            yield word
 
     async def ended(self) -> CaseOutcome:
         """The workflow's result, while no time passes for the other cases of the test."""
@@ -286,6 +293,15 @@ class World:
     outside: Outside
     backhaul: Backhaul
     imported: dict[str, ImportOrder] = field(default_factory=dict)
+
+    async def booking(self, waybill: str | None) -> dict[str, Any]:
+        """The visit of a waybill in the courier's own book."""
+        async with self.store.read() as session:
+            row = (await session.exec(select(PickupRow).where(PickupRow.waybill == waybill))).one()
+        url = f"{self.outside.servers['courier'].url}/v1/bookings/{row.booking_id}"
+        answer = await self.outside.http.get(url, headers={"Authorization": f"Bearer {TOKEN}"})
+        seen: dict[str, Any] = answer.json()
+        return seen
 
     async def now(self) -> datetime:
         """The server's time."""
@@ -380,11 +396,16 @@ class World:
             address_ref=f"addr-{order.order_id}",
             remedy=plan.remedy,
             reopens=plan.reopens,
+            slot=None if plan.slot_in is None else await self._slot(plan.slot_in),
         )
         await self.hold_courier(request)
         first = await self.backhaul.open(request)
         handle = self.env.client.get_workflow_handle(return_id(request.merchant_id, rma), result_type=CaseOutcome)
         return Case(self, request, first, handle)
+
+    async def _slot(self, ahead: timedelta) -> Slot:
+        start = await self.now() + ahead
+        return Slot(start=start, end=start + timedelta(hours=2))
 
     async def hold_courier(self, request: OpenReturn) -> None:
         """The sandbox's courier stays still: the test reports for it. Demands it accepts and pays at once."""

@@ -10,7 +10,7 @@ from backhaul.case import Region
 from backhaul.facts import Party
 from workflows.case_run import CaseRun
 from workflows.stages.courier_log import poll
-from workflows.stages.notices import notify
+from workflows.stages.notices import ask
 from workflows.stages.scanning import Collection, expired, implied_scan, scan_of, scanned, withdrawn
 
 
@@ -21,9 +21,9 @@ async def self_ship(run: CaseRun) -> Collection:
     if run.regions[Region.LOGISTICS] != "unbooked":
         run.regions.to(Region.LOGISTICS, "unbooked")
     run.self_ship = True
-    given = timedelta(seconds=terms.self_ship_s)
-    due = await notify(run, Party.CONSUMER, "waybill_needed", workflow.now() + given) + given
-    if not await run.wait(Party.CONSUMER, "waybill", due, lambda: bool(mail.waybill) or _news(run)):
+    if not await ask(
+        run, Party.CONSUMER, "waybill_needed", "waybill", terms.self_ship_s, lambda: bool(mail.waybill) or _news(run)
+    ):
         await poll(run)
     ended = await _known(run)
     if ended is not None:
