@@ -248,13 +248,15 @@ class Case:
         with self.world.env.auto_time_skipping_disabled():
             return await self.handle.result()
 
-    async def collect_outside(self) -> None:
-        """The courier really takes the goods (its own book has the scan); the report still comes from the test."""
+    async def collect_outside(self, until: str | None = None) -> None:
+        """The courier really takes the goods (its own book has the scan); the report still comes from the test.
+        `until`: and they travel so far."""
         match = f"{self.request.merchant_id}/{self.request.rma_id}"
         waybill = (await self.until(lambda s: s.waybill is not None, "a waybill")).waybill or ""
         await self.world.outside.control("courier", "release", {"match": match})
         for _ in range(200):
-            if await self.world.outside.gateways.courier("sandbox").events(waybill):
+            told = await self.world.outside.gateways.courier("sandbox").events(waybill)
+            if told and (until is None or until in {one.movement for one in told}):
                 return
             await asyncio.sleep(0.02)
         raise AssertionError("the courier never came")

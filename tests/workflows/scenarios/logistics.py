@@ -9,6 +9,7 @@ from datetime import timedelta
 from sqlmodel import select
 
 from backhaul.facts import Method, Reason
+from backhaul.ids import CaseId, claim_ref
 from backhaul.messages import (
     ApplyApproval,
     CloseCase,
@@ -285,7 +286,7 @@ async def trace_finds_the_delivery(world: World) -> Case:
     """72 h without a movement the courier is asked, and its own log knows of the delivery."""
     case = await world.open(Plan(tier=0))
     await case.waits_for("pickup")
-    await case.collect_outside()
+    await case.collect_outside(until="delivered")
     await case.pickup()
     waiting = (await case.waits_for("delivery")).waiting
     assert waiting is not None
@@ -348,7 +349,7 @@ async def lost_parcel_arrives_while_the_payout_is_approved(world: World) -> Case
     assert (await case.status()).regions["logistics"] == "lost"
     await case.track("delivered")
     merchant, rma = case.request.merchant_id, case.request.rma_id
-    key = f"{merchant}:{rma}:advance.{merchant}.{rma}.loss.1:1"
+    key = f"{merchant}:{rma}:advance.{claim_ref(CaseId(merchant, rma), 'loss')}:1"
     await case.say("apply_approval", ApplyApproval(approval_id=await world.approve(case, key, 580_000, merchant)))
     status = await case.waits_for("receipt")
     assert any("what was lost turned up: delivered" in event.what for event in status.events)
