@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.corrections import correct
 from api.settings import Settings
 from backhaul.client import Backhaul
 from backhaul.errors import BackhaulError, Rejected
@@ -26,7 +25,7 @@ from gateways.webhooks import read_any, reports_for
 from store import cases, inbox, waybills
 from store.engine import Store
 from store.tables import InboxRow
-from worker.corrections import tell_payment
+from worker.corrections import correct, tell_payment
 
 log = structlog.get_logger(__name__)
 
