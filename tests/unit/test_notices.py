@@ -39,3 +39,10 @@ def test_keys() -> None:
     case = CaseId("m1", "r1")
     assert notice_key(case, "offer") == "m1:r1:notice.offer:1"
     assert notice_key(case, "offer", 2, "correction.1") == "m1:r1:notice.offer.correction.1:2"
+
+
+def test_the_reference_has_every_notice_in_its_words() -> None:
+    page = (ROOT / "docs/reference/notices.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z_]+)` \| ([a-z]+) \| (X\d+) \| (.+?) \| (.+?) \|$", page, re.M)
+    ours = [(about, n.to.value, n.path, n.text.en, n.text.zh) for about, n in NOTICES.items()]
+    assert rows == ours

@@ -229,7 +229,7 @@ async def self_ship_never_sent(world: World) -> Case:
 # ---- the merchant's review ---------------------------------------------------------------------------------------
 
 
-@scenario
+@scenario("X1")
 async def merchant_silent_on_request(world: World) -> Case:
     """X1: 48 hours of silence authorize."""
     case = await world.open(Plan(auto=False, reason=Reason.QUALITY))
@@ -242,7 +242,7 @@ async def merchant_silent_on_request(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X1")
 async def merchant_authorizes(world: World) -> Case:
     """The merchant accepts; a second answer is refused."""
     case = await world.open(Plan(auto=False, reason=Reason.QUALITY))
@@ -255,7 +255,7 @@ async def merchant_authorizes(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X13")
 async def merchant_declines(world: World) -> Case:
     """X13: a refusal that nobody escalates closes the case."""
     case = await world.open(Plan(auto=False, reason=Reason.QUALITY))
@@ -347,7 +347,7 @@ async def partial_quantity(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X13")
 async def escalated_refusal_parks(world: World) -> Case:
     """X13: an escalated refusal waits for a human, visibly; closing by an operator ends it."""
     case = await world.open(Plan(auto=False, reason=Reason.QUALITY))
@@ -365,7 +365,7 @@ async def escalated_refusal_parks(world: World) -> Case:
 # ---- humans, races, shared visits -----------------------------------------------------------------------------------
 
 
-@scenario
+@scenario("X13")
 async def escalation_ruled(world: World) -> Case:
     """X13: the ruling authorizes; the return goes on."""
     case = await world.open(Plan(auto=False, reason=Reason.QUALITY))
