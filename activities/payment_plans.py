@@ -28,6 +28,10 @@ from store.tables import EffectRow
 PLATFORM = "platform"
 
 
+NUMBERED = frozenset({"refund", "advance", consumer_money.ALTERNATE, consumer_money.CLAIMED})
+"""Kinds of which a new number is begun only once the provider has ended the last one."""
+
+
 def refund(world: World, case: CaseRef, part: RefundPart) -> Plan:
     """J21: one part to its original payment."""
     psp, key = world.gateways.payments, part.payment_key
@@ -150,4 +154,5 @@ def _intent(
         lifetime=KEY_LIFETIME,
         case_key=None if case is None else case_key(case),
         body=body,
+        numbered=kind in NUMBERED,
     )

@@ -30,11 +30,8 @@ from backhaul.errors import Rejected
 from backhaul.ledger import CaseRef, JournalEntry, made, rdv_approved, refund_unclaimed, reversal, rfi_approved
 from backhaul.money import Money
 from store import authority, claims, consumer_money, ledger, recoveries, refunds, unclaimed
-from store.effects import Outcome, get, settle
+from store.effects import GIVEN_UP, Outcome, get, settle
 from store.tables import EffectRow
-
-GIVEN_UP = "no_answer"
-"""Code of an effect that a second person ended without the provider's word."""
 
 OVER = frozenset({"denied", "closed"})
 """States of a claim that has no reserve any more."""

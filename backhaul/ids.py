@@ -146,6 +146,12 @@ def notice_key(case: CaseId, about: str, n: int = 1, within: str = "") -> str:
     return payment_key(case, f"notice.{about}" + (f".{within}" if within else ""), n)
 
 
+def previous_key(key: str) -> str | None:
+    """The key of the attempt before; None for the first one."""
+    purpose, _, n = key.rpartition(":")
+    return f"{purpose}:{int(n) - 1}" if n.isdigit() and int(n) > 1 else None
+
+
 def account_key(refund: str) -> str:
     """The first key of the payout that stands in place of a refund: `m:r:refund.pay-1:2` gives `m:r:payout.pay-1:1`.
     A purpose of its own: the refund's numbers and the payout's rise apart."""

@@ -19,12 +19,16 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.errors import Rejected, Transient, Unknown
 from backhaul.facts import digest
+from backhaul.ids import previous_key
 from backhaul.ledger import JournalEntry
 from backhaul.money import Money
 from store import authority
 from store.engine import Store
 from store.ledger import post
 from store.tables import EffectRow
+
+GIVEN_UP = "no_answer"
+"""Code of an effect that a second person ended without the provider's word."""
 
 
 class Outcome(StrEnum):
@@ -55,6 +59,8 @@ class Intent:
     lifetime: timedelta
     case_key: str | None = None
     body: Mapping[str, Any] = field(default_factory=dict)
+    numbered: bool = False
+    """The key ends with a number that rises only when the provider has ended the attempt before (domain 6, 14)."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +116,14 @@ async def begin(
 ) -> tuple[EffectRow, Next]:
     """Keep the intent, or find it kept, and say what comes next. Consumes the approval, once.
 
-    Raises Rejected(`effect_conflict`) for another kind, provider, amount, payee or case under the key, the stored
-    code of a failure that is terminal, and what `authority.consume` raises."""
+    Raises Rejected(`effect_conflict`) for another kind, provider, amount, payee or case under the key, Rejected(
+    `proof_refused`) for a number whose last attempt may still pay, the stored code of a failure that is terminal, and
+    what `authority.consume` raises."""
     row = await get(session, intent.key, lock=True)
     if row is None:
         # Two that begin at once: the later one breaks on the key, and `Store.run` lets it find the other's row.
+        if intent.numbered:
+            await _need_last_ended(session, intent.key)
         row = _fresh(intent, at)
         session.add(row)
     _same(row, intent)
@@ -136,6 +145,18 @@ async def begin(
         row.approval_id = approval.approval_id
         session.add(row)
     return row, Next.LOOK_UP_FIRST if row.attempts else Next.SEND
+
+
+async def _need_last_ended(session: AsyncSession, key: str) -> None:
+    """A new number needs the failure of the one before it, said by the provider itself and not by a second person.
+
+    Raises Rejected(`proof_refused`)."""
+    before = previous_key(key)
+    if before is None:
+        return
+    row = await get(session, before)
+    if row is None or row.state != Outcome.FAILED or row.code == GIVEN_UP:
+        raise Rejected("proof_refused", f"{key} cannot leave: {before} has not failed at the provider")
 
 
 def _fresh(intent: Intent, at: datetime) -> EffectRow:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlmodel import select
+from temporalio.exceptions import ApplicationError
 
 from activities.contract import (
     BookPickup,
     ClaimFreight,
     ClaimIndemnity,
+    ConfirmBounce,
     LeavePickup,
     PayAdvance,
+    PayConsumer,
     ProveTerminal,
     SendRefund,
 )
 from backhaul.facts import Method
+from backhaul.ids import account_key
 from backhaul.ledger import CaseRef
 from gateways.http import Http
 from store.engine import Store
@@ -89,6 +93,34 @@ async def proof(k: Kit, case: CaseRef) -> None:
         await k.run(k.payments.prove_terminal, ProveTerminal(case=case, key=part.payment_key))
 
 
+async def otherwise(k: Kit, case: CaseRef) -> None:
+    """The card is void: paid to an account that the consumer named."""
+    part = part_of(case)
+    await k.world.script("psp", part.payment_key, state="failed", code="account_abnormal")
+    with suppress(ApplicationError):
+        await refund(k, case)
+    asked = PayConsumer(
+        case=case,
+        of=part.payment_key,
+        key=account_key(part.payment_key),
+        amount=part.amount,
+        account_ref="acc-1",
+        patience=PATIENCE,
+    )
+    await k.run(k.payments.pay_consumer, asked)
+
+
+async def bounced(k: Kit, case: CaseRef) -> None:
+    """The refund succeeded and came back: owed again, and paid another way."""
+    part = part_of(case)
+    await refund(k, case)
+    if len(await k.world.statement("psp", part.payment_key)) == 1:
+        await k.world.control("psp", "bounces", {"key": part.payment_key})
+    asked = ConfirmBounce(case=case, payment_key=part.payment_key, patience=PATIENCE)
+    await k.run(k.payments.confirm_bounce, asked)
+    await otherwise(k, case)
+
+
 async def pickup(k: Kit, case: CaseRef) -> None:
     await k.world.script("courier", key_of(case), hold=True)
     asked = BookPickup(
@@ -115,6 +147,8 @@ CASES: list[tuple[Callable[[Kit, CaseRef], Awaitable[None]], list[str], dict[str
     (freight, ["J23", "J10", "J11", "J12"], {"insurer": 1}),
     (advance, ["J23", "J30", "J31", "J34"], {"psp": 1}),
     (proof, ["J23", "J62"], {"psp": 0}),
+    (otherwise, ["J23", "J61"], {"psp": 1}),
+    (bounced, ["J23", "J21", "J60", "J61"], {"psp": 3}),
     (pickup, ["J23"], {"courier": 0}),
 ]
 
