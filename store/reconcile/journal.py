@@ -18,9 +18,13 @@ MOVES = {
     "freight_payment": ("J12", "J13"),
     "funding": ("J32",),
     "remittance": ("J42",),
+    "alternate": ("J61",),
+    "claimed": ("J63",),
+    "charge": ("J51",),
+    "set_off": ("J41",),
+    "recovery_return": ("J45",),
 }
 """Effects that move money under their key, by kind, and the entries that say so."""
-OUTSIDE = tuple(sorted({template for templates in MOVES.values() for template in templates}))
 _HASHED = 500
 
 

@@ -67,6 +67,7 @@ _OUTSIDE: dict[str, _Trace] = {
     "J42": _Trace(INSURER, "recovery", P.BANK, Side.CREDIT, "insurer"),
     "J51": _Trace(PSP, "charge", P.PSP_CLEARING, Side.DEBIT, "platform"),
     "J44": _Trace(COURIER, "compensation", P.BANK, Side.DEBIT, "platform"),
+    "J45": _Trace(INSURER, "return", P.BANK, Side.DEBIT, "platform"),
     "J60": _Trace(PSP, "bounce", P.PSP_CLEARING, Side.DEBIT),
     "J61": _Trace(PSP, "payout", P.BANK, Side.CREDIT),
     "J63": _Trace(PSP, "payout", P.BANK, Side.CREDIT),

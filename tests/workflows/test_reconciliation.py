@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from temporalio.client import WorkflowHandle
+import pytest
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 
+from backhaul.corrections import CorrectionKind, bounce_event
 from backhaul.ids import reconciliation_id
+from backhaul.ledger import OrderRef, made, sale_captured
+from backhaul.messages import ConfirmReceipt, RetryStep
 from backhaul.names import QUEUE, REPORT_QUERY, RESOLVE_FINDING, WorkflowType
 from backhaul.reconciliation import ReconcileRequest, ReconciliationReport, ResolveFinding
-from tests.workflows.world import Plan, World
+from store import corrections, ledger
+from store.reconcile import findings
+from tests.workflows.scenarios.refunds import accepted, bounce, refund_key
+from tests.workflows.world import Plan, World, cny
 
 PHANTOM = "pay-of-nobody"
 
 
 async def begin(world: World, **wanted: Any) -> WorkflowHandle[Any, ReconciliationReport]:
-    request = ReconcileRequest(cut="c1", lag_s=0, **wanted)
+    request = ReconcileRequest(cut="c1", **{"lag_s": 0, **wanted})
     return await world.env.client.start_workflow(
         WorkflowType.RECONCILIATION.value,
         request,
@@ -73,3 +80,61 @@ async def test_a_run_that_is_told_not_to_hold_ends_with_what_it_found(skipping: 
     report = await (await begin(skipping, hold=False)).result()
     assert report.open == 1
     assert report.lines[1].findings == 1
+
+
+async def test_a_difference_that_is_gone_at_the_next_look_ends_the_run(skipping: World) -> None:
+    """The provider captured before the order came in: pressing `retry_step` looks again."""
+    await skipping.outside.capture(PHANTOM, 1_234)
+    handle = await begin(skipping)
+    await parked(handle)
+    order = OrderRef(merchant_id="m1", order_id="o-late", consumer_ref="c1")
+    late = sale_captured(order, cny(1_234), cny(0), payment_id=PHANTOM)
+    async with skipping.store.transaction() as session:
+        await ledger.post(session, made(late), await skipping.now())
+    await handle.execute_update("retry_step", RetryStep())
+    ended = await handle.result()
+    assert (ended.open, ended.explained) == (0, 0)
+    # The order itself was never imported: what its lines count is not what the journal says of it.
+    async with skipping.store.read() as session:
+        assert {row.state for row in await findings.some(session, None)} == {findings.CLOSED}
+
+
+async def test_a_parked_run_looks_again_by_itself(skipping: World) -> None:
+    await skipping.outside.capture(PHANTOM, 1_234)
+    handle = await begin(skipping)
+    first = await parked(handle)
+    await skipping.env.sleep(86_401)
+    for _ in range(200):
+        report = await handle.query(REPORT_QUERY, result_type=ReconciliationReport)
+        if report.at > first.at:
+            break
+        await asyncio.sleep(0.05)
+    assert report.at > first.at
+    assert report.findings[0].since == first.findings[0].since, "one finding, found twice"
+    await handle.execute_update(
+        RESOLVE_FINDING, ResolveFinding(finding_id=report.findings[0].finding_id, note="a test payment")
+    )
+    assert (await handle.result()).explained == 1
+
+
+async def test_a_bounce_that_only_the_statement_tells_of_is_corrected(skipping: World) -> None:
+    """The same correction, under the same event, as the webhook would have started."""
+    case = await accepted(skipping)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    await case.end()
+    await bounce(skipping, case, refund_key(case))
+    report = await (await begin(skipping, hold=False, lag_s=86_400)).result()
+    assert [finding.code for finding in report.findings] == ["not_in_journal"]
+    async with skipping.store.read() as session:
+        (row,) = await corrections.of_case(session, case.id.key)
+    assert (row.kind, row.event_id) == (CorrectionKind.REFUND_BOUNCED, bounce_event(refund_key(case)))
+    handle = skipping.env.client.get_workflow_handle(row.workflow_id)
+    assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+
+
+async def test_bad_input_fails_the_start(skipping: World) -> None:
+    handle = await skipping.env.client.start_workflow(
+        WorkflowType.RECONCILIATION.value, {"lag_s": -1}, id="reconciliation:bad", task_queue=QUEUE
+    )
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()
