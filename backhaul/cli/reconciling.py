@@ -78,7 +78,8 @@ async def _ask(handle: Run) -> ReconciliationReport | None:
 
 def show(console: Console, report: ReconciliationReport) -> None:
     """A line per invariant, the totals of every provider, and what is open."""
-    table = Table(title=f"Reconciliation {report.cut}", title_justify="left", box=None)
+    console.print(f"Reconciliation {report.cut}", highlight=False)
+    table = Table(box=None)
     for name in ("", "invariant", "looked at", "findings"):
         table.add_column(name, justify="left" if name == "invariant" else "right")
     for line in report.lines:

@@ -38,6 +38,8 @@ class Told:
     views: dict[str, Json]
     running_recoveries: int
     settlement: Json
+    broken: list[str]
+    """Invariants that the product's own look at its books finds broken."""
 
 
 class Play:
@@ -149,6 +151,11 @@ class Play:
             views=views,
             running_recoveries=running,
             settlement=settlement,
+            broken=[
+                f"{one['invariant']} {one['code']} {one['subject']}: {one['expected']}, is {one['found']}"
+                for line in books["invariants"]
+                for one in line["findings"]
+            ],
         )
 
 

@@ -96,6 +96,8 @@ def _books(console: Console, summary: Json) -> None:
     )
     for text in wrong:
         console.print(f"  {text}", markup=False, soft_wrap=True)
+    for text in summary["invariants_broken"]:
+        console.print(f"[red]invariant[/red] {text}", soft_wrap=True)
 
 
 def _parked(console: Console, summary: Json) -> None:

@@ -77,6 +77,7 @@ def summarise(
     differences = compare(told.journal, told.statements)
     return {
         "ok": not (unexpected or acts or others or differences or told.running_recoveries)
+        and not told.broken
         and balanced(told.trial)
         and bool(told.statements),
         "returns": len(samples),
@@ -90,6 +91,7 @@ def summarise(
         "trial_balance": sums(told.trial),
         "accounts": told.trial,
         "movements_compared": len(told.statements),
+        "invariants_broken": told.broken,
         "unreconciled": [difference.text() for difference in differences],
         "recoveries_running": told.running_recoveries,
         "settlement": told.settlement,

@@ -43,6 +43,7 @@ def test_a_small_demo_ends_well(few: Path, tmp_path: Path) -> None:
     assert (summary["closed"], summary["parked"]) == (len(FEW) - 1, 1)
     assert summary["unexpected"] == {}
     assert summary["unreconciled"] == []
+    assert summary["invariants_broken"] == []
     assert summary["movements_compared"] > 20
     assert summary["trial_balance"] == {"P": {"CNY": 0, "JPY": 0}, "I": {"CNY": 0}}
     assert summary["history_events_median"] > 0
