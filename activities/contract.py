@@ -6,6 +6,7 @@ These models live in histories for months: new fields are optional, none is remo
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 
@@ -223,6 +224,53 @@ class Remedy(Frozen):
     def recoveries(self) -> tuple[RecoveryPlan, ...]:
         """Every recovery that is handed over, one a claim."""
         return (*(() if self.recovery is None else (self.recovery,)), *self.more_recoveries)
+
+
+class Resettle(Frozen):
+    """What was settled turns out otherwise: a late parcel (`liable` nobody), or another ruling (`ruling_id`). `tag`
+    names the correction, and is in the keys of what it posts."""
+
+    case: CaseRef
+    tag: str
+    liable: Liable | None = None
+    ruling_id: str | None = None
+    claimed: str | None = Field(default=None, description="the claim that was awaited: the insurer decided on it")
+    at: datetime
+
+
+class MoneyBack(Frozen):
+    """Money that an overturn sends back: from the insurer to the carrier or the consumer (J45), or to the insurer what
+    it had funded (J42)."""
+
+    claim_ref: str
+    amount: Money
+    key: str
+    to: Literal["insurer", "carrier", "consumer"]
+    courier: str | None = None
+    waybill: str | None = None
+
+
+class ReturnMoney(Frozen):
+    case: CaseRef
+    back: MoneyBack
+    patience: Patience
+
+
+class Resettled(Frozen):
+    """The difference between what was settled and what is right: posted are J22, J23, J43, J50, J53 to J55, J75, J75b
+    and reversals; this is what leaves now. `back` in this order, before the refunds. `claim_first` as in Remedy."""
+
+    liable: Liable
+    changed: bool
+    refunds: tuple[RefundPart, ...] = ()
+    indemnity: IndemnityPlan | None = None
+    claim_first: bool = False
+    closed_claims: tuple[str, ...] = ()
+    unpaid_claims: tuple[str, ...] = ()
+    back: tuple[MoneyBack, ...] = ()
+    recoveries: tuple[RecoveryPlan, ...] = ()
+    notes: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class EndCase(Frozen):

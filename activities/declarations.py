@@ -93,6 +93,7 @@ judge_case = _step("judge_case", c.JudgeCase, c.Judgement, lambda a: "read the f
 record_waybill = _step("record_waybill", c.RecordWaybill, c.Receipt, lambda a: f"parcel {a.waybill.waybill}")
 record_pickup = _step("record_pickup", c.RecordPickup, c.Collected, lambda a: "share freight, try the lightning gate")
 assess_finding = _step("assess_finding", c.AssessFinding, c.Assessment, lambda a: "who is liable for the finding")
+resettle = _step("resettle", c.Resettle, c.Resettled, lambda a: f"settle anew: {a.tag}")
 appeal_claim = _step("appeal_claim", c.AppealClaim, c.Appealed, lambda a: f"appeal against the denial of {a.claim_ref}")
 refund_undisputed = _step(
     "refund_undisputed", c.RefundUndisputed, c.Undisputed, lambda a: "refund what nobody disputes"
@@ -148,6 +149,13 @@ pay_advance = _effect(
 )
 fund_indemnity = _effect(
     "fund_indemnity", QUEUE, c.FundIndemnity, c.Funding, lambda a: f"insurer refunds the advance of {a.plan.amount}"
+)
+return_money = _effect(
+    "return_money",
+    QUEUE,
+    c.ReturnMoney,
+    c.Receipt,
+    lambda a: f"{a.back.amount} goes back to the {a.back.to}",
 )
 close_claim = _effect(
     "close_claim", QUEUE, c.CloseClaim, c.Receipt, lambda a: f"tell the insurer that {a.claim_ref} is over"

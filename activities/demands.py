@@ -18,6 +18,8 @@ from store.effects import Answer, Intent
 from store.tables import EffectRow, WaybillRow
 
 PLATFORM = "platform"
+WITHDRAWN = "withdrawn"
+"""A correction took the demand back: the parcel was found, or somebody else is liable."""
 REASON = "lost_or_damaged"
 ALREADY = "already_decided"
 """The carrier has paid in cash: nothing of it is set off any more."""
@@ -59,10 +61,14 @@ async def check(world: World, case: CaseRef, plan: RecoveryPlan) -> DemandState:
     courier, _ = await _carrier(world, plan)
     said = await courier.demand_answer(plan.claim_ref)
 
-    async def keep(session: AsyncSession) -> Money:
+    async def keep(session: AsyncSession) -> Money | None:
+        if (await claims.need_recovery(session, plan.claim_ref)).withdrawn:
+            return None
         return await _keep(session, case, plan, said, world.clock())
 
     got = await world.store.run(keep)
+    if got is None:
+        return DemandState(state=WITHDRAWN)
     return DemandState(state=said.standing.value, accepted=said.accepted, collected=got)
 
 

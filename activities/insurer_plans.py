@@ -9,7 +9,7 @@ from typing import cast
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from activities.contract import ClaimDecision, FreightClaim, IndemnityPlan, RecoveryPlan
+from activities.contract import ClaimDecision, FreightClaim, IndemnityPlan, MoneyBack, RecoveryPlan
 from activities.effects_support import KEY_LIFETIME, Plan, World, answer, case_key
 from backhaul.errors import Rejected
 from backhaul.facts import BookRef
@@ -18,6 +18,7 @@ from backhaul.ledger import (
     CaseRef,
     JournalEntry,
     consumer_paid_by_insurer,
+    courier_paid,
     courier_paid_by_insurer,
     insurer_funded,
     made,
@@ -215,17 +216,26 @@ def close(world: World, case: CaseRef, claim_ref: str) -> Plan:
     return Plan(intent, insurer, send)
 
 
-def give_back(world: World, case: CaseRef, claim_ref: str, amount: Money, key: str, courier: str | None) -> Plan:
-    """J45: recovered money comes back after an overturn, owed to the carrier, or without one to the consumer."""
-    insurer = world.gateways.insurer
+def money_back(world: World, case: CaseRef, back: MoneyBack) -> Plan:
+    """J42 of an overturned indemnity, or J45 of recovered money: owed to the carrier, who is paid with it (J15), or to
+    the consumer."""
+    insurer, ref, amount, key = world.gateways.insurer, back.claim_ref, back.amount, back.key
+    to_insurer = back.to == "insurer"
 
     async def send() -> Answer:
-        return answer(Standing.SUCCEEDED, await insurer.give_back(key, claim_ref, amount))
+        call = insurer.remit if to_insurer else insurer.give_back
+        return answer(Standing.SUCCEEDED, await call(key, ref, amount))
 
-    entry = recovery_returned(case, amount, claim_ref=claim_ref, key=key, courier=courier)
-    body = {"case": case.model_dump(mode="json"), "about": {"claim_ref": claim_ref, "courier": courier}}
-    intent = _intent(world, key, "recovery_return", case, amount, PLATFORM, body)
-    return Plan(intent, insurer, send, lambda _: made(entry))
+    if to_insurer:
+        entries = made(recovery_remitted(case, amount, claim_ref=ref, key=key))
+    else:
+        courier = back.courier if back.to == "carrier" else None
+        entries = made(recovery_returned(case, amount, claim_ref=ref, key=key, courier=courier))
+        if courier is not None:
+            entries += made(courier_paid(case, amount, courier=courier, waybill=back.waybill or "", key=key))
+    kind, payee = ("remittance", INSURER) if to_insurer else ("recovery_return", PLATFORM)
+    body = {"case": case.model_dump(mode="json"), "about": back.model_dump(mode="json")}
+    return Plan(_intent(world, key, kind, case, amount, payee, body), insurer, send, lambda _: entries)
 
 
 def remit(world: World, case: CaseRef, plan: RecoveryPlan, amount: Money, n: int = 1) -> Plan:

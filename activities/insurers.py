@@ -13,6 +13,7 @@ from activities.contract import (
     Funding,
     Receipt,
     RemitRecovery,
+    ReturnMoney,
 )
 from activities.effects_support import World, receipt, run
 from activities.errors import effect
@@ -23,6 +24,7 @@ from activities.insurer_plans import (
     decision_of,
     fund,
     know_claim,
+    money_back,
     pay_freight,
     remit,
     reserve_follows,
@@ -116,6 +118,17 @@ class InsurerActivities:
                 raise error
             return Funding(key=key, amount=amount, state="refused")
         return Funding(key=key, ref=done.ref, amount=done.amount)
+
+    @activity.defn(name="return_money")
+    @effect
+    async def return_money(self, asked: ReturnMoney) -> Receipt:
+        """Send back what an overturn leaves with the wrong party: recovered money, which the insurer gives back for the
+        carrier (J45, J15) or the consumer (J45); funded indemnity, which goes to the insurer (J42).
+
+        Idempotency: one effect under the key that the step named.
+        Retries: Transient backs off; an unknown answer is looked up as the book says (X18).
+        Raises: Rejected(`effect_conflict`, `provider_rejected`), Transient, Unknown(`provider_unknown`)."""
+        return receipt(await run(self._world, money_back(self._world, asked.case, asked.back)))
 
     @activity.defn(name="close_claim")
     @effect

@@ -88,6 +88,7 @@ STATUS: dict[str, int] = {
     "cancel_requested": 409,
     "insurer_late": 409,
     "funding_refused": 409,
+    "late_scan": 409,
     "courier_refused": 409,
     # providers, seen through a case
     "provider_rejected": 502,

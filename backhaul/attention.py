@@ -40,6 +40,7 @@ REASONS: dict[str, Attention] = {
     "claim_contested": Attention("The carrier contests the demand: a human rules whether it owes it.", RULING),
     "uncollectable": Attention("What the consumer owes could not be collected: try again, or rule.", RULING),
     "insurer_late": Attention("The insurer has not decided, or not paid, within its time.", RETRY),
+    "late_scan": Attention("The courier has the goods of a case that ended; press once they are dealt with.", RETRY),
     "funding_refused": Attention("The insurer refuses to pay the platform; the merchant has the money.", RETRY),
     "no_answer": Attention("No answer came in time.", RETRY),
     "notice_undelivered": Attention("A notice reached nobody; going on without it says that they know.", RETRY),

@@ -132,6 +132,7 @@ CODES: dict[str, str] = {
     "ruling_needed": "The facts contradict each other or are disputed: a human rules on liability.",
     "arbitration_needed": "The consumer escalated a refusal, or the rules refer the request: a human decides.",
     "insurer_late": "The insurer has not decided, or not paid, within the time that the policy book gives it.",
+    "late_scan": "The courier has the goods of a case that has ended; a human decides how it goes on.",
     "funding_refused": "The insurer refuses to pay the platform for an advance.",
     "cancel_requested": "Somebody asked to cancel after the courier had the goods.",
     "reconciliation_difference": "The books, or a provider's statement, are not as an invariant says.",

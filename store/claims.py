@@ -12,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.errors import Refusal, Rejected
 from backhaul.money import Money
+from store import waybills
 from store.sql import insert_once
 from store.tables import ClaimRow, CoverageRow, RecoveryRow
 
@@ -271,3 +272,34 @@ async def _recover_less(session: AsyncSession, claim_ref: str, at_most: Money, a
     if not at_most:
         row.state = "waived"
     session.add(row)
+
+
+async def recovery_of(session: AsyncSession, claim_ref: str) -> RecoveryRow | None:
+    """A claim's recovery, if there is one."""
+    return (await session.exec(select(RecoveryRow).where(RecoveryRow.claim_ref == claim_ref))).first()
+
+
+async def cut_recovery(session: AsyncSession, claim_ref: str, to_minor: int, at: datetime) -> None:
+    """A correction took part of a recovery back: what is beyond `to_minor` is not demanded any more. What came of it
+    is given back by the correction, and the recovery ends where nothing is left. Without a recovery nothing happens."""
+    row = await recovery_of(session, claim_ref)
+    if row is None or row.amount_minor <= to_minor:
+        return
+    row.amount_minor = max(0, to_minor)
+    row.accepted_minor = min(row.accepted_minor, row.amount_minor)
+    row.collected_minor = min(row.collected_minor, row.amount_minor)
+    row.cash_minor = min(row.cash_minor, row.amount_minor)
+    row.in_hand_minor = min(row.in_hand_minor, row.amount_minor)
+    row.remitted_minor = min(row.remitted_minor, row.amount_minor)
+    row.withdrawn, row.updated_at = True, at
+    if not to_minor:
+        row.state = "waived"
+    session.add(row)
+
+
+async def courier_of(session: AsyncSession, waybill: str | None) -> str | None:
+    """Who carried a waybill."""
+    if waybill is None:
+        return None
+    known = await waybills.get(session, waybill)
+    return None if known is None else known.courier

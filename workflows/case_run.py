@@ -152,6 +152,7 @@ class CaseDesk(Desk):
         self.refund_states: dict[str, str] = {}
         """Refunds that go another way, by their keys: abnormal or alternate."""
         self.asking_account: asyncio.Task[str | None] | None = None
+        self.recovery: str | None = None
 
     @property
     def judged(self) -> Judged:
@@ -200,7 +201,6 @@ class CaseRun(CaseDesk):
         """The visit that a courier will still make."""
         self.closed = self.closing = False
         self.outcome: str | None = None
-        self.recovery: str | None = None
         self.credit_open = False
         self.offer: Money | None = None
         """What is offered for keeping the goods, while it is open."""

@@ -58,6 +58,7 @@ class Amounts(Frozen):
     claim_ref: str | None = None
     coverage_id: str | None = None
     pieces: tuple[Piece, ...] = ()
+    found: Liability | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -103,7 +104,7 @@ async def amounts_of(
     part = await undisputed_part(work)
     before = part.lines if part is not None else ()
     refunded = {line.line_id: line.amount for line in before}
-    losses = tuple(_relievable(one, refunded.get(one.line_id, zero)) for one in loss.lines)
+    losses = tuple(relievable(one, refunded.get(one.line_id, zero)) for one in loss.lines)
     result = consequences(
         facts,
         refund_value(facts).total,
@@ -129,11 +130,12 @@ async def amounts_of(
         claim_ref=first.claim_ref if first else None,
         coverage_id=first.coverage_id if first else None,
         pieces=pieces(result, stands.live) if not to_claim and not overturned else (),
+        found=found,
         notes=tuple(notes),
     )
 
 
-def _relievable(one: LineLoss, refunded: Money) -> LineLoss:
+def relievable(one: LineLoss, refunded: Money) -> LineLoss:
     """What was refunded as undisputed stands: the merchant is relieved of the rest of the line at most."""
     whole = one.value if one.refundable is None else one.refundable
     return one.model_copy(update={"refundable": max(whole - refunded, Money.zero(whole.currency))})
@@ -170,12 +172,12 @@ async def post_amounts(work: Work, scan: Scan, amounts: Amounts) -> None:
             consumer_owes_indemnity(case, piece.receivable, claim_ref=piece.claim_ref),
         )
     work.post(freight_withheld(case, result.freight_withheld))
-    await _count(work, charge.lines, scan.granted)
+    await count_lines(work, charge.lines, scan.granted)
     if scan.granted:
-        await _release_credit(work, result)
+        await release_credit(work, result)
 
 
-async def _count(work: Work, charged: Sequence[LineRefund], granted: Sequence[LineRefund]) -> None:
+async def count_lines(work: Work, charged: Sequence[LineRefund], granted: Sequence[LineRefund]) -> None:
     """Count what is charged on the lines; what a lightning grant counted before is made good."""
     before = {line.line_id: line for line in granted}
     for line in charged:
@@ -186,7 +188,7 @@ async def _count(work: Work, charged: Sequence[LineRefund], granted: Sequence[Li
             await refunds.add_to_line(work.session, work.case.order_id, line.line_id, amount, commission)
 
 
-async def _release_credit(work: Work, result: Consequences) -> None:
+async def release_credit(work: Work, result: Consequences) -> None:
     """The line is free again but for what the consumer owes of it; a fault of theirs freezes it (domain 4.4, X26)."""
     owed = result.consumer_receivable + result.uncharged - result.uncharged.at_most(result.not_demanded)
     await credit.release(work.session, work.key, work.at, owed)
@@ -219,7 +221,34 @@ async def recoveries_of(
     if result.uncharged and not result.not_demanded:
         ref = claim_ref(id_of(work.case), CLAWBACK)
         plans.append(_plan(ref, "", Liable.CONSUMER, zero, result.uncharged, scan.waybill))
-    plans = [plan for plan in plans if plan.amount]
+    return await open_recoveries(work, plans)
+
+
+async def new_recoveries(
+    work: Work, scan: Scan, result: Consequences, now: Sequence[Piece], live: Sequence[ClaimRow]
+) -> tuple[RecoveryPlan, ...]:
+    """What a correction demands: of claims that nothing was recovered for before. A claim is recovered once."""
+    zero, plans = Money.zero(result.refund.currency), list[RecoveryPlan]()
+    for row in live:
+        if await claims.recovery_of(work.session, row.claim_ref) is not None:
+            continue
+        piece = next((one for one in now if one.claim_ref == row.claim_ref), None)
+        ref, cover = row.claim_ref, row.coverage_id
+        if result.recover_from == "carrier":
+            amount = Money(minor=claims.stands(row), currency=row.currency)
+            plans.append(_plan(ref, cover, Liable.CARRIER, zero, amount, scan.waybill))
+        elif piece is not None:
+            plans.append(_plan(ref, cover, Liable.CONSUMER, piece.withheld, piece.receivable, scan.waybill))
+    clawback = claim_ref(id_of(work.case), CLAWBACK)
+    known = await claims.recovery_of(work.session, clawback)
+    if known is None and result.uncharged and not result.not_demanded:
+        plans.append(_plan(clawback, "", Liable.CONSUMER, zero, result.uncharged, scan.waybill))
+    return await open_recoveries(work, plans)
+
+
+async def open_recoveries(work: Work, planned: Sequence[RecoveryPlan]) -> tuple[RecoveryPlan, ...]:
+    """Keep the recoveries that are of something."""
+    plans = [plan for plan in planned if plan.amount]
     for plan in plans:
         await claims.open_recovery(
             work.session,

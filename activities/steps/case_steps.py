@@ -40,6 +40,8 @@ from activities.contract import (
     RecoveryOutcome,
     RefundUndisputed,
     Remedy,
+    Resettle,
+    Resettled,
     ReviewReceivable,
     SettleCase,
     StartCorrection,
@@ -59,6 +61,7 @@ from activities.steps import (
     opening,
     parcel,
     recovering,
+    resettling,
     settling,
     unclaimed,
     undisputed,
@@ -118,6 +121,17 @@ class CaseSteps:
         Retries: `store_busy` is tried again.
         Raises: Rejected(`ruling_unknown`, `ruling_mismatch`, `over_indemnity`, `unknown_book`)."""
         return await finding.assess(self._desk, argument)
+
+    @activity.defn(name=declared.resettle.name)
+    @step
+    async def resettle(self, argument: Resettle) -> Resettled:
+        """Settle anew what turned out otherwise, and post the difference: J22, J23, J43, J50, J53 to J55, J75, J75b.
+
+        Idempotency: by case, tag and awaited claim; each version of the amounts is kept beside the ones before.
+        Retries: Transient(`pending`) while a claim is undecided or an advance under way; `store_busy` is tried again.
+        Raises: Rejected(`not_found`, `ruling_unknown`, `ruling_mismatch`, `over_refund`, `exceeds_capture`,
+        `over_indemnity`, `invariant_broken`, `unknown_book`), Transient(`pending`)."""
+        return await resettling.resettle(self._desk, argument)
 
     @activity.defn(name=declared.appeal_claim.name)
     @step

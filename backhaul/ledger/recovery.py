@@ -76,7 +76,7 @@ def consumer_written_off(case: CaseRef, amount: Money, *, part: str = "1", claim
     return entry("J52", case, part, lines, claim_ref=claim_ref)
 
 
-def consumer_owes_indemnity(case: CaseRef, amount: Money, *, claim_ref: str) -> Entry:
+def consumer_owes_indemnity(case: CaseRef, amount: Money, *, claim_ref: str, part: str = "1") -> Entry:
     """J53: the merchant is charged and indemnified, the consumer was refunded already."""
     lines = [
         debit(P.CONSUMER_RECEIVABLE, amount, case.consumer_ref),
@@ -84,10 +84,10 @@ def consumer_owes_indemnity(case: CaseRef, amount: Money, *, claim_ref: str) -> 
         debit(I.SUBROGATION, amount, claim_ref),
         credit(I.RECOVERIES, amount, claim_ref),
     ]
-    return entry("J53", case, claim_ref, lines, claim_ref=claim_ref)
+    return entry("J53", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
 
 
-def withheld_from_refund(case: CaseRef, amount: Money, *, claim_ref: str) -> Entry:
+def withheld_from_refund(case: CaseRef, amount: Money, *, claim_ref: str, part: str = "1") -> Entry:
     """J54: the same, withheld from the refund."""
     lines = [
         debit(P.REFUND_PAYABLE, amount, case.consumer_ref),
@@ -95,7 +95,7 @@ def withheld_from_refund(case: CaseRef, amount: Money, *, claim_ref: str) -> Ent
         debit(I.SUBROGATION, amount, claim_ref),
         credit(I.RECOVERIES, amount, claim_ref),
     ]
-    return entry("J54", case, claim_ref, lines, claim_ref=claim_ref)
+    return entry("J54", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
 
 
 def consumer_uncollectable(case: CaseRef, amount: Money, *, claim_ref: str) -> Entry:

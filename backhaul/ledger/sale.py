@@ -100,9 +100,12 @@ def freight_above_cap(case: CaseRef, amount: Money, *, bearer: Bearer, courier: 
     return entry("J14", case, waybill, [owed, credit(P.CARRIER_PAYABLE, amount, courier)], waybill=waybill)
 
 
-def courier_paid(case: CaseRef, amount: Money, *, courier: str, waybill: str) -> Entry:
-    """J15, posted with the case. The courier's own statement shows the waybill."""
+def courier_paid(case: CaseRef, amount: Money, *, courier: str, waybill: str, key: str | None = None) -> Entry:
+    """J15, posted with the case. The courier's own statement shows the waybill; with a `key` it is money that goes
+    back to the courier after an overturn (J45), and no freight."""
     lines = [debit(P.CARRIER_PAYABLE, amount, courier), credit(P.BANK, amount)]
+    if key is not None:
+        return entry("J15", case, key, lines, waybill=waybill)
     return entry("J15", case, waybill, lines, waybill=waybill, external_key=waybill)
 
 

@@ -120,6 +120,7 @@ class RecoveryRow(Table, table=True):
     demanded_minor: int = column.minor(0)
     cash_minor: int = column.minor(0)
     written_off_minor: int = column.minor(0)
+    withdrawn: bool = False
     currency: str = column.currency()
     state: str
     workflow_id: str

@@ -28,7 +28,7 @@ async def from_carrier(run: RecoveryRun) -> None:
     due, ruled, set_off_before, set_offs = after(span), False, False, 1
     while True:
         answer = await _answer(run, demanded, due, ruled)
-        if run.collected >= demanded.minor:
+        if run.collected >= demanded.minor or answer.state == "withdrawn":
             return
         contested = not ruled and answer.state in {"contested", "paid"}
         if not contested and (ruled or answer.state == "accepted" or _silence_counts(run, answer)):
@@ -75,7 +75,7 @@ async def _answer(run: RecoveryRun, demanded: Money, due: datetime, ruled: bool)
         if said.accepted is not None:
             run.booked = max(run.booked, said.accepted.minor)
         await _came(run, said.collected)
-        decisive = not ruled and said.state in {"paid", "contested"}
+        decisive = said.state == "withdrawn" or (not ruled and said.state in {"paid", "contested"})
         if decisive or run.collected >= demanded.minor or workflow.now() >= due:
             return said
         again = min(due, after(request.terms.demand_answer_s / LOOKS))

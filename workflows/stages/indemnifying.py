@@ -288,9 +288,9 @@ async def withdraw(run: CaseDesk, closed: tuple[str, ...], unpaid: tuple[str, ..
         await run.effect(close_claim, CloseClaim(case=run.judged.case, claim_ref=ref, patience=run.patience))
 
 
-async def hand_over(run: CaseRun, plan: RecoveryPlan) -> None:
+async def hand_over(run: CaseDesk, plan: RecoveryPlan) -> None:
     """Recovery goes on without the case. Its id is the claim's: already started is a success."""
-    if run.regions[Region.RECOVERY] == "none":
+    if run.regions[Region.RECOVERY] != "handed_over":
         run.regions.to(Region.RECOVERY, "identified")
     workflow_id = recovery_id(plan.claim_ref)
     with contextlib.suppress(WorkflowAlreadyStartedError):

@@ -1,0 +1,44 @@
+"""Facts after the close that change who bears the loss: a parcel that turns up, another ruling, a late scan."""
+
+from __future__ import annotations
+
+from backhaul.disputes import Question
+from backhaul.facts import Liable, Party
+from workflows.correction_run import CorrectionRun
+from workflows.stages.resettling import resettle
+from workflows.stages.ruling import dispute
+
+CHANGED, UNCHANGED = "corrected", "nothing_to_correct"
+
+
+async def parcel_found(run: CorrectionRun) -> str:
+    """X9: lost, settled, closed, and here after all. The indemnity is overturned (J75, J75b), what the carrier paid is
+    given back (J45, J15); the consumer's refund stays, and the merchant, who has the goods, is charged."""
+    run.tell("the parcel that was lost is here", Party.COURIER)
+    said = await resettle(run, run.within, liable=Liable.NOBODY)
+    return CHANGED if said.changed else UNCHANGED
+
+
+async def appeal(run: CorrectionRun) -> str:
+    """X15: another reviewer rules on a closed case; the difference between the two rulings is posted."""
+    event = run.request.event
+    found = await dispute(run, Question.APPEAL, f"appeal: {event.reason}"[:300], appealed=event.ruling_id)
+    if found is None or found.id == event.ruling_id:
+        return "upheld"
+    said = await resettle(run, run.within, ruling_id=found.id)
+    return CHANGED if said.changed else "upheld"
+
+
+async def late_scan(run: CorrectionRun) -> str:
+    """A withdrawn or expired case whose goods the courier has after all: nothing is refunded by itself. A human sends
+    them back, or has the consumer open a new return; either way one button ends it."""
+    event = run.request.event
+    await run.park(
+        "late_scan",
+        f"waybill {event.waybill or 'unknown'} was scanned on {event.occurred_at:%Y-%m-%d %H:%M} UTC, after the case ended",
+        step="late_scan",
+        effect=True,
+        skippable=False,
+    )
+    run.tell("the goods were dealt with by hand", Party.OPERATOR)
+    return "dealt_with"
