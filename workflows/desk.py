@@ -316,6 +316,11 @@ class Desk:
             await self._tasks.pop(0)
 
     @property
+    def idle(self) -> bool:
+        """Has all work beside the story ended?"""
+        return all(task.done() for task in self._tasks)
+
+    @property
     def effects_under_way(self) -> bool:
         """Is any work beside the story unfinished, or a payment parked?"""
         return any(not task.done() for task in self._tasks) or any(parked.key is not None for parked in self.parked)

@@ -35,7 +35,7 @@ async def late_scan(run: CorrectionRun) -> str:
     event = run.request.event
     await run.park(
         "late_scan",
-        f"waybill {event.waybill or 'unknown'} was scanned on {event.occurred_at:%Y-%m-%d %H:%M} UTC, after the case ended",
+        f"waybill {event.waybill or 'unknown'} was scanned {event.occurred_at:%Y-%m-%d %H:%M} UTC; the case had ended",
         step="late_scan",
         effect=True,
         skippable=False,

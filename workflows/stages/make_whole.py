@@ -7,13 +7,19 @@ from temporalio import workflow
 from activities.contract import RecoveryPlan, Remedy, SettleCase
 from activities.declarations import settle_case
 from backhaul.case import Region
-from backhaul.facts import Liable
+from backhaul.facts import Liable, Party
+from backhaul.messages import TrackingStatus
 from workflows.case_run import CaseRun
 from workflows.stages.appealing import last_word
 from workflows.stages.indemnifying import begin, decision, hand_over, withdraw
 from workflows.stages.receive import Reception
 from workflows.stages.refunding import refund
+from workflows.stages.resettling import resettle
 from workflows.stages.ruling import ruling
+
+REFUNDED = frozenset({"not_due", "succeeded", "unclaimed"})
+"""The region of a refund that is not under way. One by lightning, or of an undisputed part, may still be parked."""
+HERE = frozenset({TrackingStatus.FOUND, TrackingStatus.DELIVERED})
 
 
 async def make_whole(run: CaseRun, reception: Reception) -> None:
@@ -24,18 +30,42 @@ async def make_whole(run: CaseRun, reception: Reception) -> None:
     run.credit_open = False
     run.sums.withheld = remedy.withheld.minor
     if remedy.refunds:
-        if run.regions[Region.REFUND] not in {"not_due", "held"}:
-            await run.join()  # a refund by lightning may still be parked
+        await workflow.wait_condition(lambda: run.regions[Region.REFUND] in REFUNDED or run.idle)
         run.regions.to(Region.REFUND, "due")
         run.spawn(refund(run, remedy.refunds))
     if remedy.indemnity is not None:
         begin(run, remedy.indemnity)
     await withdraw(run, remedy.closed_claims, remedy.unpaid_claims)
+    if reception.event == "lost" and await _turns_up(run):
+        return
     await run.join()
     for plan in remedy.recoveries:
         recoverable = _recoverable(run, plan)
         if recoverable is not None:
             await hand_over(run, recoverable)
+
+
+async def _turns_up(run: CaseRun) -> bool:
+    """X9: while the case is open, a late arrival undoes the loss: the indemnity is overturned, nobody pays for it.
+
+    The consumer keeps the refund, and the merchant, who has the goods, the charge."""
+    told = len(run.mail.trackings)
+    await workflow.wait_condition(
+        lambda: run.idle or any(one.status in HERE for one in run.mail.trackings[told:]) or bool(run.close_reason)
+    )
+    if not any(one.status in HERE for one in run.mail.trackings[told:]):
+        return False
+    run.tell("the parcel that was lost is here", Party.COURIER)
+    for claim in run.claims:
+        await decision(claim)
+    await resettle(run, "late", liable=Liable.NOBODY)
+    for region, states in (
+        (Region.LOGISTICS, ("delivered", "receipt_confirmed")),
+        (Region.INSPECTION, ("receipt_pending", "receipt_pass")),
+    ):
+        for state in states:
+            run.regions.to(region, state)
+    return True
 
 
 async def _settled(run: CaseRun, reception: Reception) -> Remedy:

@@ -1,4 +1,4 @@
-"""Settling anew: a late parcel, or another reviewer's ruling. The difference is posted and sent. Domain 2.10, X9, X15."""
+"""Settling anew: a late parcel, another ruling. The difference is posted and sent. Domain 2.10, X9, X15."""
 
 from __future__ import annotations
 
