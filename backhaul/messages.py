@@ -592,16 +592,22 @@ class CorrectionOutcome(Frozen):
 # ---- authority --------------------------------------------------------------------------------------------------
 
 
-class CreateApproval(Frozen):
-    """A second person's approval of one money step, bound to claim, amount and payee by hash (invariant 13)."""
+class PrepareApproval(Frozen):
+    """One money step put before a second person, bound to claim, amount and payee by hash (invariant 13). Who prepares
+    it is whom the token names; another person approves it."""
 
     merchant_id: Token
     rma_id: Token | None = Field(default=None, description="none: it concerns the merchant (or `platform`), no case")
     subject: str = Field(description="the payment key or step that it approves")
     amount: Money
     payee: str
-    prepared_by: Token
     note: Annotated[str, Field(max_length=300)] = ""
+
+
+class CreateApproval(PrepareApproval):
+    """An approval whose two people are both known."""
+
+    prepared_by: Token
 
 
 class Approval(Frozen):
@@ -612,7 +618,7 @@ class Approval(Frozen):
     amount: Money
     payee: str
     prepared_by: str
-    approved_by: str
+    approved_by: str | None = Field(default=None, description="none: it waits for the second person")
     binding: Hash
     used: bool = False
 

@@ -12,7 +12,7 @@ from backhaul.disputes import Question
 from backhaul.errors import Refusal, Rejected
 from backhaul.facts import BookRef, LineFinding, Party, digest
 from backhaul.ids import CaseId, parse_case_key
-from backhaul.messages import Appeal, Approval, CreateAppeal, CreateApproval, CreateRuling, Ruling
+from backhaul.messages import Appeal, Approval, CreateAppeal, CreateApproval, CreateRuling, PrepareApproval, Ruling
 from backhaul.money import Money
 from store.sql import insert_once
 from store.tables import AppealRow, ApprovalRow, CaseRow, DecisionRow, RulingRow
@@ -40,14 +40,12 @@ def _key(merchant_id: str, rma_id: str | None) -> str:
     return merchant_key(merchant_id) if rma_id is None else CaseId(merchant_id, rma_id).key
 
 
-async def create_approval(
-    session: AsyncSession, approval_id: str, request: CreateApproval, approved_by: str, at: datetime
+async def prepare_approval(
+    session: AsyncSession, approval_id: str, request: PrepareApproval, prepared_by: str, at: datetime
 ) -> Approval:
-    """Keep a second person's yes. The same again is the same approval.
+    """Keep what somebody puts before a second person. The same again is the same one, approved by now or not.
 
-    Raises Refusal(`same_person`), Refusal(`approval_mismatch`) where the id stands for another one."""
-    if request.prepared_by == approved_by:
-        raise Refusal("same_person", field="prepared_by")
+    Raises Refusal(`approval_mismatch`) where the id stands for another one."""
     case_key = _key(request.merchant_id, request.rma_id)
     row = ApprovalRow(
         approval_id=approval_id,
@@ -56,22 +54,47 @@ async def create_approval(
         amount_minor=request.amount.minor,
         currency=request.amount.currency,
         payee=request.payee,
-        prepared_by=request.prepared_by,
-        approved_by=approved_by,
+        prepared_by=prepared_by,
         note=request.note,
         binding=binding(case_key, request.subject, request.amount, request.payee),
         at=at,
     )
-    if not await insert_once(session, row):
-        kept = await _approval(session, approval_id)
-        if (kept.binding, kept.prepared_by, kept.approved_by) != (
-            row.binding,
-            row.prepared_by,
-            row.approved_by,
-        ):
-            raise Refusal("approval_mismatch", "this id stands for another approval", field="approval_id")
-        return _approval_of(kept)
+    if await insert_once(session, row):
+        return _approval_of(row)
+    kept = await _approval(session, approval_id)
+    if (kept.binding, kept.prepared_by) != (row.binding, prepared_by):
+        raise Refusal("approval_mismatch", "this id stands for another approval", field="approval_id")
+    return _approval_of(kept)
+
+
+async def approve(session: AsyncSession, approval_id: str, approved_by: str) -> Approval:
+    """The second person's yes. The same person again is no change.
+
+    Raises Refusal(`same_person`) for whoever prepared it, Rejected(`approval_unknown`), Refusal(`already_decided`) once
+    another person approved it."""
+    row = await _approval(session, approval_id)
+    if row.prepared_by == approved_by:
+        raise Refusal("same_person", field="approval_id")
+    mine = (col(ApprovalRow.approval_id) == approval_id, col(ApprovalRow.approved_by).is_(None))
+    await session.exec(update(ApprovalRow).where(*mine).values(approved_by=approved_by))
+    row = await _approval(session, approval_id)
+    if row.approved_by != approved_by:
+        raise Refusal("already_decided", "another person approved it", field="approval_id")
     return _approval_of(row)
+
+
+async def create_approval(
+    session: AsyncSession, approval_id: str, request: CreateApproval, approved_by: str, at: datetime
+) -> Approval:
+    """Prepared by one and approved by another person, at once. The same again is the same approval.
+
+    Raises Refusal(`same_person`), Refusal(`approval_mismatch`) where the id stands for another one."""
+    if request.prepared_by == approved_by:
+        raise Refusal("same_person", field="prepared_by")
+    prepared = await prepare_approval(session, approval_id, request, request.prepared_by, at)
+    if prepared.approved_by not in (None, approved_by):
+        raise Refusal("approval_mismatch", "this id stands for another approval", field="approval_id")
+    return await approve(session, approval_id, approved_by)
 
 
 async def _approval(session: AsyncSession, approval_id: str) -> ApprovalRow:
@@ -100,8 +123,13 @@ async def consume(
 ) -> None:
     """Use an approval for the one thing it is bound to, once; the same user again is no second use.
 
-    Raises Rejected(`approval_unknown`, `approval_mismatch`, `approval_used`)."""
+    Raises Rejected(`approval_unknown`, `approval_mismatch`, `approval_used`), Rejected(`approval_required`) while it
+    is prepared only, Rejected(`same_person`) where one person wrote both names."""
     row = await _approval(session, approval_id)
+    if row.approved_by is None:
+        raise Rejected("approval_required", "nobody has approved it yet", field="approval_id")
+    if row.approved_by == row.prepared_by:
+        raise Rejected("same_person", field="approval_id")
     # Bound to what is written in the row, not to a hash that somebody wrote beside it.
     written = binding(row.case_key, row.subject, Money(minor=row.amount_minor, currency=row.currency), row.payee)
     if not row.binding == written == binding(case_key, subject, amount, payee):

@@ -31,6 +31,8 @@ async def approval(desk: Desk, argument: FindApproval) -> Found:
     ours = f"{found.merchant_id}/{found.rma_id}" == key_of(argument.case)
     if not ours or found.subject != argument.subject:
         raise Rejected("approval_mismatch", field="approval_id")
+    if found.approved_by is None:
+        raise Rejected("approval_required", "nobody has approved it yet", field="approval_id")
     if found.used:
         raise Rejected("approval_used", field="approval_id")
     return Found(id=found.approval_id, outcome=APPROVED)

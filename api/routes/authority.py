@@ -13,10 +13,10 @@ from api.openapi import documented
 from api.services import Given
 from backhaul.disputes import OUTCOMES, Question
 from backhaul.errors import Refusal
-from backhaul.facts import digest
+from backhaul.facts import Token, digest
 from backhaul.ids import CaseId
 from backhaul.ledger.journal import PLATFORM
-from backhaul.messages import Approval, CreateApproval, CreateRuling, Ruling
+from backhaul.messages import Approval, CreateRuling, PrepareApproval, Ruling
 from backhaul.names import Role
 from store import authority, cases, orders
 
@@ -32,28 +32,44 @@ DECIDES: dict[str, frozenset[str]] = {
 @router.post(
     "/v1/approvals",
     status_code=201,
-    summary="Approve one money step",
-    **documented((Role.APPROVER,), "same_person", "not_found", "store_busy"),
+    summary="Put one money step before a second person",
+    **documented((Role.OPERATOR,), "not_found", "approval_mismatch", "store_busy"),
 )
-async def post_approval(
-    request: CreateApproval,
+async def prepare_approval(
+    request: PrepareApproval,
     given: Given,
-    caller: Annotated[Identity, Depends(allowed(Role.APPROVER))],
+    caller: Annotated[Identity, Depends(allowed(Role.OPERATOR))],
     key: Key = None,
 ) -> Approval:
-    """A second person's approval, bound to claim, amount and payee by hash (invariant 13). An operator then sends
-    `apply_approval` with its id, or the treasury entry that it is for. The same request again is the same approval.
+    """What is to be approved, bound to claim, amount and payee by hash (invariant 13), and prepared by whom the token
+    names. It lets nothing go before another person approved it. The same request again is the same one.
     Without `rma_id` it concerns the merchant (or `platform`) and no case."""
     caller.may_act_for(request.merchant_id)
-    if request.prepared_by == caller.name:
-        raise Refusal("same_person", field="prepared_by")
     approval_id = _id("apr", request.model_dump(mode="json"), caller, key)
     async with given.store.transaction() as session:
         if request.rma_id is not None:
             await cases.need(session, CaseId(request.merchant_id, request.rma_id).key)
         elif request.merchant_id != PLATFORM:
             await orders.need_merchant(session, request.merchant_id)
-        return await authority.create_approval(session, approval_id, request, caller.name, given.now())
+        return await authority.prepare_approval(session, approval_id, request, caller.name, given.now())
+
+
+@router.post(
+    "/v1/approvals/{approval_id}/approve",
+    summary="Approve one money step",
+    **documented((Role.APPROVER,), "same_person", "approval_unknown", "already_decided", "store_busy"),
+)
+async def approve(
+    approval_id: Token,
+    given: Given,
+    caller: Annotated[Identity, Depends(allowed(Role.APPROVER))],
+) -> Approval:
+    """The second person's yes to what was prepared. An operator then sends `apply_approval` with its id, or the
+    treasury entry that it is for. The same person again is no change."""
+    async with given.store.transaction() as session:
+        prepared = await authority.find_approval(session, approval_id)
+        caller.may_act_for(prepared.merchant_id)
+        return await authority.approve(session, approval_id, caller.name)
 
 
 @router.post(

@@ -45,7 +45,7 @@ SENT: tuple[type[BaseModel], ...] = (
     m.ImportOrder,
     m.OpenReturn,
     m.ClaimRefund,
-    m.CreateApproval,
+    m.PrepareApproval,
     m.CreateRuling,
     m.CreateAppeal,
     *UPDATE_PAYLOADS.values(),

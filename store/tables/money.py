@@ -140,7 +140,7 @@ class ApprovalRow(Table, table=True):
     currency: str = column.currency()
     payee: str
     prepared_by: str
-    approved_by: str
+    approved_by: str | None = None
     note: str = ""
     binding: str
     at: datetime = column.moment()

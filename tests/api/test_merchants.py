@@ -111,12 +111,13 @@ async def test_holds_come_and_go(place: Place) -> None:
 
 async def approval(place: Place, merchant: str, subject: str, minor: int) -> str:
     body: dict[str, Any] = {
-        "merchant_id": merchant, "subject": subject, "amount": money(minor), "payee": merchant, "prepared_by": "clerk",
+        "merchant_id": merchant, "subject": subject, "amount": money(minor), "payee": merchant,
     }  # fmt: skip
-    answer = await place.call("POST", "/v1/approvals", Role.APPROVER, body)
+    answer = await place.call("POST", "/v1/approvals", Role.OPERATOR, body)
     assert answer.status_code == 201, answer.text
     assert answer.json()["rma_id"] is None
-    return str(answer.json()["approval_id"])
+    path = f"/v1/approvals/{answer.json()['approval_id']}/approve"
+    return str((await place.call("POST", path, Role.APPROVER, {})).json()["approval_id"])
 
 
 async def test_a_deposit_is_booked_once_under_its_approval(place: Place) -> None:
@@ -144,9 +145,9 @@ async def test_a_deposit_is_booked_once_under_its_approval(place: Place) -> None
 
 async def test_an_approval_for_nobody_is_refused(place: Place) -> None:
     body = {
-        "merchant_id": fresh(), "subject": "x", "amount": money(1), "payee": "x", "prepared_by": "clerk",
+        "merchant_id": fresh(), "subject": "x", "amount": money(1), "payee": "x",
     }  # fmt: skip
-    problem(await place.call("POST", "/v1/approvals", Role.APPROVER, body), 404, "not_found")
+    problem(await place.call("POST", "/v1/approvals", Role.OPERATOR, body), 404, "not_found")
 
 
 async def test_a_settlement_that_is_not_there_takes_nothing(place: Place) -> None:

@@ -196,6 +196,7 @@ async def test_who_lists_nothing(place: Place, role: Role) -> None:
 
 
 async def test_approvals_are_by_a_second_person(place: Place) -> None:
+    """Prepared and approved are two calls under two tokens; neither says who the other is."""
     body = a_return(order_id=f"O-{uuid.uuid4()}")
     await _kept(place, body)
     wanted = {
@@ -204,18 +205,22 @@ async def test_approvals_are_by_a_second_person(place: Place) -> None:
         "subject": f"{MERCHANT}:{body['rma_id']}:advance.1:1",
         "amount": money(400_000),
         "payee": MERCHANT,
-        "prepared_by": "operator-1",
     }
-    first = await place.call("POST", "/v1/approvals", Role.APPROVER, wanted)
+    first = await place.call("POST", "/v1/approvals", Role.OPERATOR, wanted)
     assert first.status_code == 201, first.text
-    assert (first.json()["approved_by"], first.json()["used"]) == ("approver-1", False)
-    assert (await place.call("POST", "/v1/approvals", Role.APPROVER, wanted)).json() == first.json()
-    same = await place.call("POST", "/v1/approvals", Role.APPROVER, wanted | {"prepared_by": "approver-1"})
-    problem(same, 403, "same_person")
-    nowhere = await place.call("POST", "/v1/approvals", Role.APPROVER, wanted | {"rma_id": "R-never"})
+    assert (first.json()["prepared_by"], first.json()["approved_by"]) == ("operator-1", None)
+    assert (await place.call("POST", "/v1/approvals", Role.OPERATOR, wanted)).json() == first.json()
+    for forged in ({"approved_by": "somebody"}, {"prepared_by": "somebody"}):
+        problem(await place.call("POST", "/v1/approvals", Role.OPERATOR, wanted | forged), 422, "invalid_input")
+    nowhere = await place.call("POST", "/v1/approvals", Role.OPERATOR, wanted | {"rma_id": "R-never"})
     problem(nowhere, 404, "not_found")
-    forged = await place.call("POST", "/v1/approvals", Role.APPROVER, wanted | {"approved_by": "somebody"})
-    problem(forged, 422, "invalid_input")
+    problem(await place.call("POST", "/v1/approvals", Role.APPROVER, wanted), 403, "forbidden")
+    path = f"/v1/approvals/{first.json()['approval_id']}/approve"
+    problem(await place.call("POST", path, Role.OPERATOR, {}), 403, "forbidden")
+    said = await place.call("POST", path, Role.APPROVER, {})
+    assert (said.status_code, said.json()["approved_by"], said.json()["used"]) == (200, "approver-1", False)
+    assert (await place.call("POST", path, Role.APPROVER, {})).json() == said.json()
+    problem(await place.call("POST", "/v1/approvals/apr-none/approve", Role.APPROVER, {}), 422, "approval_unknown")
 
 
 async def test_rulings_are_by_the_token(place: Place) -> None:

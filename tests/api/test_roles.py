@@ -42,7 +42,8 @@ async def test_names_that_are_no_updates(place: Place) -> None:
         ("GET", "/v1/returns", {Role.SERVICE, Role.MERCHANT, Role.OPERATOR, Role.APPROVER, Role.AUDITOR}),
         ("GET", "/v1/returns/R-1", set(Role) - {Role.COURIER}),
         ("GET", "/v1/returns/R-1/explain", set(Role) - {Role.COURIER}),
-        ("POST", "/v1/approvals", {Role.APPROVER}),
+        ("POST", "/v1/approvals", {Role.OPERATOR}),
+        ("POST", "/v1/approvals/apr-1/approve", {Role.APPROVER}),
         ("POST", "/v1/rulings", {Role.APPROVER}),
     ],
 )
@@ -66,7 +67,6 @@ def _approval(rma_id: str) -> dict[str, object]:
         "subject": "x",
         "amount": {"minor": 1, "currency": "CNY"},
         "payee": MERCHANT,
-        "prepared_by": "operator-1",
     }
 
 

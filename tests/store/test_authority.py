@@ -105,3 +105,27 @@ async def test_rulings_are_of_their_case(store: Store) -> None:
         assert await code(authority.create_ruling(session, "u1", other, "bob", AT)) == "ruling_mismatch"
         assert await code(authority.find_ruling(session, "u1", "m1/r2")) == "ruling_mismatch"
         assert await code(authority.find_ruling(session, "none")) == "ruling_unknown"
+
+
+async def test_what_is_only_prepared_lets_nothing_go(store: Store) -> None:
+    async with store.transaction() as session:
+        await authority.prepare_approval(session, "a1", wanted(), "ann", AT)
+    assert await code(consume(store)) == "approval_required"
+
+    async def say(by: str) -> Approval:
+        async with store.transaction() as session:
+            return await authority.approve(session, "a1", by)
+
+    assert await code(say("ann")) == "same_person"
+    assert (await say("bob")).approved_by == "bob"
+    assert await say("bob") == await say("bob")
+    assert await code(say("eve")) == "already_decided"
+    await consume(store)
+
+
+async def test_one_person_behind_both_names_lets_nothing_go(store: Store) -> None:
+    """The row itself is looked at where the money leaves, whoever wrote it."""
+    await approve(store)
+    async with store.transaction() as session:
+        await session.exec(update(ApprovalRow).values(prepared_by="bob"))
+    assert await code(consume(store)) == "same_person"
