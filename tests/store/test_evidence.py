@@ -1,0 +1,115 @@
+"""Evidence by reference: once each, never replaced, with who gave it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from backhaul.errors import Refusal
+from backhaul.facts import Finding, Party
+from backhaul.messages import CreateAppeal, CreateRuling, DoorstepFinding, EvidenceKind, EvidenceRef, Ruling
+from store import authority, evidence
+from store.engine import Store
+from tests.store.support import AT, BOOK, import_order, open_case
+
+WEEK = timedelta(days=7)
+
+
+def piece(ref: str = "a.jpg", by: Party = Party.CONSUMER, sha: str = "a") -> EvidenceRef:
+    return EvidenceRef(ref=ref, sha256=sha * 64, by=by, kind=EvidenceKind.PHOTO, line_id="l1")
+
+
+async def _case(store: Store) -> None:
+    await import_order(store)
+    await open_case(store)
+
+
+async def test_the_same_piece_is_kept_once_and_another_beside_it(store: Store) -> None:
+    await _case(store)
+    later = AT + timedelta(hours=1)
+    async with store.transaction() as session:
+        assert await evidence.keep(session, "m1/r1", [piece()], evidence.REQUEST, AT) == 1
+        assert await evidence.keep(session, "m1/r1", [piece()], evidence.PARTY, later, "shop-7") == 0
+        # Another content under the same reference replaces nothing; another side's piece is its own.
+        given = [piece(sha="b"), piece(by=Party.MERCHANT)]
+        assert await evidence.keep(session, "m1/r1", given, evidence.PARTY, later, "shop-7") == 2
+        door = DoorstepFinding(line_id="l1", finding=Finding.DAMAGE, quantity=1, severity=30, photos=("p1", "p2"))
+        for _ in range(2):
+            await evidence.keep_photos(session, "m1/r1", [door], later)
+    async with store.read() as session:
+        kept = await evidence.of_case(session, "m1/r1")
+    assert (kept[0].ref, kept[0].source, kept[0].given_by, kept[0].received_at) == ("a.jpg", "request", None, AT)
+    rest = {(one.ref, one.by.value, one.source, one.given_by, one.sha256 and one.sha256[0]) for one in kept[1:]}
+    assert rest == {
+        ("a.jpg", "consumer", "party", "shop-7", "b"),
+        ("a.jpg", "merchant", "party", "shop-7", "a"),
+        ("p1", "courier", "door", None, None),
+        ("p2", "courier", "door", None, None),
+    }
+
+
+# ---- rulings and appeals ------------------------------------------------------------------------------------------
+
+
+async def _ruled(store: Store, ruling_id: str = "u1", by: str = "ann", **changes: object) -> Ruling:
+    given = {"decides": "liability", "outcome": "carrier", "reason": "photos", **changes}
+    request = CreateRuling(merchant_id="m1", rma_id="r1", **given)  # type: ignore[arg-type]
+    async with store.transaction() as session:
+        return await authority.create_ruling(session, ruling_id, request, by, AT)
+
+
+async def _appealed(store: Store, ruling_id: str = "u1", *, hours: float = 1, by: Party = Party.MERCHANT) -> str:
+    """The code with which an appeal is refused, or nothing."""
+    request = CreateAppeal(ruling_id=ruling_id, reason="no")
+    try:
+        async with store.transaction() as session:
+            at = AT + timedelta(hours=hours)
+            await authority.create_appeal(session, "m1/r1", request, by, f"{by.value}-1", at, WEEK)
+    except Refusal as refusal:
+        return refusal.code
+    return ""
+
+
+async def test_a_ruling_says_what_it_rests_on(store: Store) -> None:
+    await _case(store)
+    made = await _ruled(store)
+    assert (made.ruled_by, made.at, made.overrules) == ("ann", AT, None)
+    assert made.book is not None
+    assert made.book.version == BOOK.version
+    assert await _ruled(store) == made
+    async with store.read() as session:
+        assert await authority.rulings_of(session, "m1/r1") == (made,)
+        assert await authority.rulings_of(session, "m1/r2") == ()
+
+
+async def test_another_reviewer_overrules(store: Store) -> None:
+    await _case(store)
+    await _ruled(store)
+    for by, before, code in (("ann", "u1", "same_reviewer"), ("bob", "none", "ruling_unknown")):
+        with pytest.raises(Refusal) as refused:
+            await _ruled(store, "u2", by, overrules=before)
+        assert refused.value.code == code
+    assert (await _ruled(store, "u2", "bob", outcome="merchant", overrules="u1")).overrules == "u1"
+
+
+async def test_one_appeal_in_time(store: Store) -> None:
+    await _case(store)
+    await _ruled(store)
+    await _ruled(store, "u2", "bob", overrules="u1")
+    await _ruled(store, "u3", decides="authorization", outcome="uphold")
+    await _ruled(store, "u4")
+    assert await _appealed(store, "none") == "ruling_unknown"
+    assert await _appealed(store, "u2") == "appealed_before"  # the ruling on an appeal is the last
+    assert await _appealed(store, "u3") == "not_appealable"
+    assert await _appealed(store, "u4", hours=7 * 24 + 0.01) == "appeal_late"
+    assert await _appealed(store, "u1", hours=7 * 24) == ""
+    assert await _appealed(store, "u1", hours=7 * 24 + 1) == ""  # the same again, however late
+    assert await _appealed(store, "u1", by=Party.CONSUMER) == "appealed_before"
+    async with store.transaction() as session:
+        await authority.appeal_goes(session, "u1", "kept")
+        await authority.drop_appeal(session, "u1")  # taken: it is not forgotten any more
+    async with store.read() as session:
+        row = await authority.find_appeal(session, "u1")
+    assert row is not None
+    assert (row.how, row.by, row.given_by) == ("kept", "merchant", "merchant-1")
