@@ -160,6 +160,29 @@ async def test_a_wrong_token(api: None, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (done.exit_code, "unauthenticated" in done.stderr) == (REFUSED, True)
 
 
+async def test_disputes_need_the_api_and_say_who_speaks(
+    api: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Evidence, rulings and appeals go over the API, which knows who is asking (tests/api/test_disputes.py)."""
+    photo = tmp_path / "box.jpg"
+    photo.write_bytes(b"a box")
+    for arguments in (
+        ("evidence", "R-1", "--nothing-more"),
+        ("evidence", "R-1", "--add", "box.jpg", "--as", "consumer"),
+        ("evidence", "R-1", "--add", "b", "--as", "consumer", "--file", str(photo), "--sha256", "0" * 64),
+        ("rule", "R-1", "--outcome", "carrier", "--reason", "seen"),
+    ):
+        assert (await run(*arguments)).exit_code == USAGE, arguments
+    monkeypatch.setenv("BACKHAUL_TOKEN", token(Role.CONSUMER, MERCHANT))
+    give = ("evidence", "R-1", "--add", "box.jpg", "--file", str(photo), "--as", "consumer", "--json")
+    asked: tuple[tuple[str, ...], ...] = (give, ("evidence", "R-1"), ("rulings", "R-1"))
+    for words in (*asked, ("appeal", "R-1", "rul-1", "--reason", "no")):
+        done = await run(*words)
+        assert (done.exit_code, "not_found" in done.stderr) == (REFUSED, True), (words, done.output)
+    monkeypatch.setenv("BACKHAUL_API_URL", "")
+    assert (await run("rulings", "R-1")).exit_code == USAGE
+
+
 async def test_stuck(temporal: WorkflowEnvironment) -> None:
     request = OpenReturn.model_validate(a_return())
     workflow_id = f"return:{MERCHANT}:{request.rma_id}"

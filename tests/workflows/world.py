@@ -172,11 +172,14 @@ class Case:
                 await self.nothing_more("consumer", "merchant")
         return await self.until(lambda s: s.attention is not None and s.attention.reason == reason, f"parked: {reason}")
 
+    def dispute(self, n: int = 1) -> WorkflowHandle[Any, Any]:
+        """The nth dispute of the case."""
+        workflow_id = dispute_id(CaseId(self.request.merchant_id, self.request.rma_id), n)
+        return self.world.env.client.get_workflow_handle(workflow_id)
+
     async def dispute_shows(self, n: int = 1) -> str:
         """What a human reads on the nth dispute."""
-        workflow_id = dispute_id(CaseId(self.request.merchant_id, self.request.rma_id), n)
-        handle = self.world.env.client.get_workflow_handle(workflow_id)
-        shown: str = await handle.query("status", result_type=str)
+        shown: str = await self.dispute(n).query("status", result_type=str)
         return shown
 
     async def nothing_more(self, *sides: str) -> None:

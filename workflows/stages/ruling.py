@@ -142,9 +142,11 @@ def _begin(run: CaseDesk, question: Question) -> None:
     if question is Question.APPEAL:
         run.regions.to(Region.DISPUTE, "appealed")
         return
-    if run.regions[Region.DISPUTE] == "ruled":
+    now = run.regions[Region.DISPUTE]
+    if now in {"ruled", "re_ruled"}:
         run.regions.to(Region.DISPUTE, "final")
-    run.regions.to(Region.DISPUTE, "open")
+    if now not in {"open", "evidence"}:  # as it is where the same question is asked again
+        run.regions.to(Region.DISPUTE, "open")
 
 
 def _end(run: CaseDesk, hearing: Hearing, found: Found | None) -> Found | None:

@@ -5,6 +5,7 @@ The coat is 1200.00; amounts are worked out by hand from domain 6.
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta
 
 import pytest
@@ -25,9 +26,10 @@ from backhaul.messages import (
     SubmitEvidence,
 )
 from store import corrections, evidence
+from tests.replay.recorded import record
 from tests.workflows.scenarios.registry import scenario
 from tests.workflows.scenarios.telling import refused, templates, to_the_merchant, told
-from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage
+from tests.workflows.world import Case, Plan, WorkflowUpdateFailedError, World, at_receipt, cny, damage
 
 REVIEWED = Plan(auto=False, reason=Reason.QUALITY, tier=0)
 BEFORE, AFTER = timedelta(minutes=-1), timedelta(minutes=1)
@@ -354,4 +356,50 @@ async def appeal_kept_until_the_close(world: World) -> Case:
     async with world.store.read() as session:
         (opened,) = await corrections.of_case(session, key)
     assert (opened.kind, opened.event["ruling_id"], opened.event_id) == ("appeal", ruling, f"appeal:{ruling}")
+    return case
+
+
+# ---- the dispute itself ------------------------------------------------------------------------------------------
+
+
+@scenario("X14")
+async def ruled_at_the_disputes_own_doors(world: World) -> Case:
+    """Evidence, more time and the ruling come in at the dispute itself: the same checks, the same end."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(30, says="disputes")])
+    due = (await case.asked("evidence")).due
+    dispute = case.dispute()
+    await dispute.execute_update("extend_deadline", ExtendDeadline(seconds=600))
+    await case.until(lambda s: s.waiting is not None and s.waiting.due == due + timedelta(seconds=600), "more time")
+    for side in ("consumer", "merchant"):
+        await dispute.execute_update("submit_evidence", photo(side, f"{side}.jpg"))
+    await case.until(lambda s: s.attention is not None, "asked for a ruling")
+    wrong = await world.rule(case, "authorization", "authorize")
+    with pytest.raises(WorkflowUpdateFailedError):
+        await dispute.execute_update("apply_ruling", ApplyRuling(ruling_id=wrong))
+    right = await world.rule(case, "liability", "consumer")
+    await dispute.execute_update("apply_ruling", ApplyRuling(ruling_id=right))
+    await accepted(case)
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld) == (cny(84_000), cny(36_000))
+    async with world.store.read() as session:
+        kept = await evidence.of_case(session, f"{case.request.merchant_id}/{case.request.rma_id}")
+    assert [one.ref for one in kept] == ["photo-1", "consumer.jpg", "merchant.jpg"]
+    if os.environ.get("BACKHAUL_RECORD"):
+        await record("dispute", dispute)
+    return case
+
+
+@scenario("X14")
+async def dispute_called_off(world: World) -> Case:
+    """Cancelled from outside, a dispute ends without a ruling, and the finding at the door stands."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(30, says="disputes")])
+    await case.asked("evidence")
+    await case.dispute().cancel()
+    await accepted(case)
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld) == (cny(84_000), cny(36_000))
     return case

@@ -1,0 +1,54 @@
+"""Disputes on the full server: what the time-skipping one does not tell a parent, and what visibility shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from backhaul.cli.cases import stuck
+from backhaul.ids import CaseId, dispute_id, parse_dispute_id
+from backhaul.messages import ApplyRuling, ConfirmReceipt, RetryStep
+from tests.servers.temporal import start_dev_server
+from tests.workflows.world import World, cny, damage, world
+
+
+@pytest.fixture
+async def full(tmp_path: Path) -> AsyncIterator[World]:
+    """The product on a full server."""
+    async with start_dev_server(tmp_path) as environment, world(environment, tmp_path) as running:
+        yield running
+
+
+async def test_a_terminated_dispute_is_opened_again_and_only_the_dispute_raises_the_alarm(full: World) -> None:
+    case = await full.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(30, says="disputes")])
+    await case.asked("evidence")
+    await case.dispute().terminate("by mistake")
+    await case.parks("step_failed")
+    await case.say("retry_step", RetryStep())
+    await case.parks("ruling_needed")
+    assert "Dispute 2 of" in await case.dispute_shows(2)
+
+    ours = CaseId(case.request.merchant_id, case.request.rma_id)
+    for _ in range(100):  # visibility is a moment late
+        found = await stuck(full.env.client, 10)
+        if [one.reason for one in found] == ["ruling_needed"]:
+            break
+        await asyncio.sleep(0.1)
+    (only,) = found
+    assert (only.workflow_id, parse_dispute_id(only.workflow_id)) == (dispute_id(ours, 2), (ours, 2))
+    assert only.send.startswith("apply_ruling")
+    assert only.due is not None
+
+    ruling = await full.rule(case, "liability", "merchant")
+    await case.say("apply_ruling", ApplyRuling(ruling_id=ruling))
+    await case.waits_for("delivery")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.regions["dispute"]) == (cny(120_000), "final")
