@@ -124,8 +124,9 @@ def payment_key(case: CaseId, purpose: str, n: int = 1) -> str:
 
 
 def recovery_key(claim_ref: str, purpose: str, n: int = 1) -> str:
-    """The key of one step of a recovery: `{claim_ref}:{purpose}`, from the second on with its number."""
-    return f"{claim_ref}:{purpose}" if n == 1 else f"{claim_ref}:{purpose}:{n}"
+    """The key of one step of a recovery: `{claim_ref}:{purpose}`, from the second part on `{purpose}.{n}`: a part of
+    its own, not another attempt at the one before."""
+    return f"{claim_ref}:{purpose}" if n == 1 else f"{claim_ref}:{purpose}.{n}"
 
 
 def collect_key(case: CaseId, claim_ref: str, n: int) -> str:

@@ -35,7 +35,7 @@ class Demands:
         if self._book.one("SELECT 1 FROM demands WHERE claim_ref = ?", wanted.claim_ref) is not None:
             raise Refusal(409, "demand_exists", "this claim has been demanded already", field="claim_ref")
         self._book.run(
-            "INSERT INTO demands VALUES (?, ?, ?, ?, ?, 'received', NULL, NULL, NULL)",
+            "INSERT INTO demands VALUES (?, ?, ?, ?, ?, 'received', NULL, NULL, NULL, 0)",
             wanted.claim_ref, waybill, wanted.amount, wanted.currency, wanted.reason,
         )  # fmt: skip
         script = self._script(waybill)
@@ -51,18 +51,20 @@ class Demands:
 
     def view(self, demand: Row) -> Body:
         """A demand as its claimant sees it."""
-        names = ("claim_ref", "waybill", "amount", "currency", "state", "accepted_amount", "payment_ref")
+        names = (
+            "claim_ref", "waybill", "amount", "currency", "state", "accepted_amount", "payment_ref", "paid_amount",
+        )  # fmt: skip
         shown = {name: demand[name] for name in names} | {"paid_at": rfc3339_or_none(demand["paid_us"])}
-        taken = self._set_off(demand["claim_ref"])
-        return shown | {"set_off_amount": taken, "paid_amount": self._owed(demand) if demand["payment_ref"] else 0}
+        return shown | {"set_off_amount": self._set_off(demand["claim_ref"])}
 
     def set_off(self, call: Call[NewSetOff]) -> Made:
-        """The claimant declares a set-off: so much less is paid in cash. Not after the payment, nor above it."""
+        """The claimant declares a set-off: so much less is paid in cash. Not above what is left of the demand."""
         wanted = call.body
         demand = self._get(wanted.claim_ref)
-        if demand["payment_ref"] is not None:
-            raise Refusal(409, "already_paid", "the demand has been paid in cash")
-        if wanted.amount > demand["amount"] - self._set_off(wanted.claim_ref):
+        left = demand["amount"] - self._set_off(wanted.claim_ref) - demand["paid_amount"]
+        if wanted.amount > left and demand["paid_amount"]:
+            raise Refusal(409, "already_paid", f"paid in cash: {left} of the demand is left")
+        if wanted.amount > left:
             raise Refusal(422, "exceeds_demand", "more is set off than was demanded", field="amount")
         ref = self._book.new_id("so_", call.key)
         sql = "INSERT INTO set_offs VALUES (?, ?, ?, ?)"
@@ -99,8 +101,8 @@ class Demands:
         if owed <= 0:
             return
         payment_ref = self._book.new_id("cmp_", claim_ref)
-        sql = "UPDATE demands SET state = 'paid', payment_ref = ?, paid_us = ? WHERE claim_ref = ?"
-        self._book.run(sql, payment_ref, now, claim_ref)
+        sql = "UPDATE demands SET state = 'paid', payment_ref = ?, paid_us = ?, paid_amount = ? WHERE claim_ref = ?"
+        self._book.run(sql, payment_ref, now, owed, claim_ref)
         self._book.post(
             key=claim_ref, kind="compensation", ref=payment_ref, amount=owed,
             currency=demand["currency"], payee="platform", at_us=now,

@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS invoices (
   currency TEXT NOT NULL, issued_us INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS demands (
   claim_ref TEXT PRIMARY KEY, waybill TEXT NOT NULL, amount INTEGER NOT NULL, currency TEXT NOT NULL,
-  reason TEXT NOT NULL, state TEXT NOT NULL, accepted_amount INTEGER, payment_ref TEXT, paid_us INTEGER);
+  reason TEXT NOT NULL, state TEXT NOT NULL, accepted_amount INTEGER, payment_ref TEXT, paid_us INTEGER,
+  paid_amount INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS set_offs (
   id TEXT PRIMARY KEY, claim_ref TEXT NOT NULL, amount INTEGER NOT NULL, currency TEXT NOT NULL);
 """

@@ -37,7 +37,8 @@ async def from_consumer(run: RecoveryRun) -> None:
                 return
             due = after(span)
             continue
-        found = await run.decide("uncollectable", f"{owed.amount} was not collected: {done}", "charge_receivable")
+        rest = run.money(max(0, run.booked - run.collected))
+        found = await run.decide("uncollectable", f"{rest} was not collected: {done}", "charge_receivable")
         if found is not None and found.outcome == UNCOLLECTABLE:
             return
         due = after(0 if found is None else span)

@@ -242,7 +242,7 @@ async def clawback_without_a_cover(world: World) -> Case:
     await world.until(due - A_MOMENT)
     assert await frozen(case) == (True, LOSS)
     assert "J51" not in templates(await case.entries())
-    await world.until(due + A_MOMENT)
+    await world.until(due)
     outcome = await recovery.outcome()
     assert (outcome.state, outcome.recovered) == ("collected", cny(LOSS))
     assert templates(await case.entries())["J51"] == LOSS
@@ -285,7 +285,7 @@ async def clawback_of_an_indemnity(world: World) -> Case:
     totals = templates(await case.entries())
     assert (totals["J22"], totals["J31"], totals["J34"], totals["J53"]) == (COAT, LOSS, LOSS, LOSS)
     assert await frozen(case) == (True, LOSS)
-    await world.until(due + A_MOMENT)
+    await world.until(due)
     outcome = await recovery.outcome()
     assert (outcome.state, outcome.recovered) == ("collected", cny(LOSS))
     totals = templates(await case.entries())
@@ -324,7 +324,7 @@ async def exactly_five_is_demanded(world: World) -> Case:
     recovery = await _at_fault(world, plan, severity=10)
     case = recovery.case
     due = await recovery.waits("payment")
-    await world.until(due + A_MOMENT)
+    await world.until(due)
     assert (await recovery.outcome()).recovered == cny(500)
     assert templates(await case.entries())["J51"] == 500
     return case
