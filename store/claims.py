@@ -36,7 +36,8 @@ async def plan(
 ) -> ClaimRow:
     """Keep a claim and take its amount of what the cover has left (invariant 4). The same again is no change.
 
-    Raises Rejected(`over_indemnity`) where less is left, Rejected(`effect_conflict`) for another claim of this name."""
+    Raises Rejected(`over_indemnity`) where less is left, or the loss is claimed under another cover,
+    Rejected(`effect_conflict`) for another claim of this name."""
     row = ClaimRow(
         claim_ref=claim_ref,
         kind=kind,
@@ -58,6 +59,8 @@ async def plan(
         if same != (kind, coverage_id, case_key, amount.minor, amount.currency):
             raise Rejected("effect_conflict", f"{claim_ref} stands for another claim")
         return known
+    if kind == "loss":
+        await _one_coverage(session, row)
     left = col(CoverageRow.remaining_minor) - amount.minor
     taken = await session.exec(
         update(CoverageRow)
@@ -71,6 +74,19 @@ async def plan(
     if amount.minor < 0 or taken.rowcount != 1:
         raise Rejected("over_indemnity", f"cover {coverage_id} has less than {amount} left")
     return await need(session, claim_ref)
+
+
+async def _one_coverage(session: AsyncSession, row: ClaimRow) -> None:
+    """No loss is paid under two coverages (invariant 4). Raises Rejected(`over_indemnity`)."""
+    others = select(ClaimRow.claim_ref).where(
+        ClaimRow.case_key == row.case_key,
+        ClaimRow.kind == row.kind,
+        ClaimRow.state != "denied",
+        ClaimRow.coverage_id != row.coverage_id,
+    )
+    other = (await session.exec(others.limit(1))).first()
+    if other is not None:
+        raise Rejected("over_indemnity", f"the loss of {row.claim_ref} is claimed as {other} under another cover")
 
 
 async def advance(

@@ -148,7 +148,23 @@ def check_balanced(entry: JournalEntry) -> JournalEntry:
     for (book, currency), rest in sorted(balance.items()):
         if rest:
             raise UnbalancedEntry(f"{entry.key}: book {book} is off by {rest} in {currency}")
+    _check_books_agree(entry)
     return entry
+
+
+def _check_books_agree(entry: JournalEntry) -> None:
+    """What one book owes the other, the other is owed (invariant 11): premiums, and claims paid out by the platform."""
+    pairs = [(P.PREMIUM_PAYABLE, I.PREMIUM_RECEIVABLE)]
+    if any(line.account is P.INSURER_RECEIVABLE for line in entry.lines):
+        pairs.append((P.INSURER_RECEIVABLE, I.CLAIMS_PAYABLE))
+    for ours, theirs in pairs:
+        off = sum(
+            line.amount.minor if line.side is Side.DEBIT else -line.amount.minor
+            for line in entry.lines
+            if line.account in (ours, theirs)
+        )
+        if off:
+            raise UnbalancedEntry(f"{entry.key}: {ours.value} and {theirs.value} differ by {off}")
 
 
 def entry(

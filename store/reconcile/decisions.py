@@ -10,6 +10,7 @@ from backhaul.errors import Rejected
 from backhaul.facts import BookRef, CoverKind
 from backhaul.money import Money
 from store.authority import binding
+from store.effects import GIVEN_UP
 from store.reconcile.journal import MOVES
 from store.reconcile.look import Books, Finding, amount
 from store.tables import ApprovalRow, CaseRow, CoverageRow, DecisionRow, EffectRow
@@ -92,8 +93,11 @@ async def keys_rise_on_proof(books: Books) -> AsyncIterator[Finding]:
                 later[f"{key.rpartition(':')[0]}:{int(attempt) - 1}"] = key
         if not later:
             continue
-        before = select(EffectRow.key, EffectRow.state).where(col(EffectRow.key).in_(sorted(later)))
-        states = dict((await books.session.exec(before)).all())
+        before = select(EffectRow.key, EffectRow.state, EffectRow.code).where(col(EffectRow.key).in_(sorted(later)))
+        states = {
+            key: "given up by a second person" if code == GIVEN_UP else state
+            for key, state, code in await books.session.exec(before)
+        }
         for key, follower in later.items():
             if states.get(key) != "failed":
                 yield Finding(14, "key_after_unknown", follower, f"{key} failed", states.get(key) or "never begun")

@@ -128,11 +128,16 @@ PLANTS: dict[str, Plant] = {
         "store/authority.py",
         (("    if request.prepared_by == approved_by:", "    if not approved_by:"),),
     ),
-    # An unknown answer counts as the channel's own end.
+    # A new number needs no proof.
     "inv14_new_key_on_unknown": Plant(
         "key_after_unknown",
-        "workflows/desk.py",
-        (('ENDED_BY_CHANNEL = frozenset({"account_abnormal",', 'ENDED_BY_CHANNEL = frozenset({"provider_unknown",'),),
+        "store/effects.py",
+        (
+            (
+                "        if intent.numbered:\n            await _need_last_ended(session, intent.key)\n",
+                "",
+            ),
+        ),
     ),
     # Who goes stays on the visit.
     "inv15_visit_left_open": Plant(

@@ -92,3 +92,13 @@ async def test_no_more_is_approved_than_reserved(store: Store) -> None:
     assert await code(advance(store, "approved", approved=yuan("360.01"))) == "over_indemnity"
     assert await code(advance(store, "paid", paid=yuan("1.00"))) == "over_indemnity"
     assert await code(advance(store, "approved", ref="none")) == "not_found"
+
+
+async def test_a_loss_is_claimed_under_one_cover(store: Store) -> None:
+    """Invariant 4: the other cover is free for it only once the first claim was denied."""
+    await import_order(store)
+    await plan(store, "c1", "10.00")
+    assert await code(plan(store, "c2", "10.00", "o1-rfi")) == "over_indemnity"
+    async with store.transaction() as session:
+        await claims.deny(session, "c1", "claim_denied", AT)
+    await plan(store, "c2", "10.00", "o1-rfi")

@@ -380,3 +380,17 @@ def test_templates_are_named_in_their_package() -> None:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__"
     )
     assert set(templates()) <= set(listed)
+
+
+@pytest.mark.parametrize(
+    ("account", "against"),
+    [(P.PREMIUM_PAYABLE, P.BANK), (I.PREMIUM_RECEIVABLE, I.BANK), (P.INSURER_RECEIVABLE, P.BANK)],
+)
+def test_an_entry_in_which_the_books_disagree_is_caught(account: ledger.Account, against: ledger.Account) -> None:
+    """Invariant 11: each book balances, and still the platform owes what the insurer is not owed."""
+    amount = Money(minor=96)
+    one_sided = JournalEntry(
+        template="J03", key="x", merchant_id="m", lines=(debit(account, amount), credit(against, amount))
+    )
+    with pytest.raises(UnbalancedEntry, match="differ by 96"):
+        check_balanced(one_sided)
