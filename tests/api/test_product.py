@@ -168,6 +168,27 @@ async def test_a_withdrawal(place: Place, product: World) -> None:
     assert body["rma_id"] in {case["rma_id"] for case in listed.json()["cases"]}
 
 
+async def test_goods_that_move_after_a_withdrawal_are_corrected(place: Place, product: World) -> None:
+    """The case is closed when the parcel is scanned all the same: one correction, however many events follow."""
+    body = await _open(place, product)
+    waybill = (await _until(place, body, lambda seen: bool(seen.get("waybill"))))["waybill"]
+    path = f"/v1/returns/{body['rma_id']}"
+    assert (await place.call("POST", f"{path}/withdraw", Role.CONSUMER, {})).is_success
+    await _until(place, body, lambda seen: seen["closed"])
+    for event in (_picked_up(waybill, body), _moved(waybill, "in_transit")):
+        assert (await place.webhook(event)).status_code == 202
+        row = None
+        for _ in range(100):
+            async with place.store.read() as session:
+                row = await inbox.get(session, "sandbox", event["event_id"])
+            if row is not None and row.state == inbox.DELIVERED:
+                break
+            await asyncio.sleep(0.1)
+        assert row is not None and row.error == f"{MERCHANT}/{body['rma_id']}: correction 1, late_scan"
+    listed = (await place.call("GET", f"{path}/corrections", Role.MERCHANT)).json()
+    assert [(one["n"], one["kind"]) for one in listed["corrections"]] == [(1, "late_scan")]
+
+
 async def test_one_event_reaches_every_case_of_the_waybill(place: Place, product: World) -> None:
     """Combined pickup: two returns of one order, one visit, one waybill, one webhook."""
     order = await _order(place, product, quantity=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from datetime import timedelta
 
 import pytest
@@ -121,6 +122,69 @@ async def test_of_those_who_leave_at_once_one_is_the_last(stores: tuple[Store, S
             return (await pickups.leave(session, pickup_id, f"m1/r{n}")).last
 
     assert sum(await asyncio.gather(*(leave(n) for n in range(6)))) == 1
+
+
+@pytest.mark.parametrize("round_", range(3))
+async def test_lives_of_many_at_once(stores: tuple[Store, Store], round_: int) -> None:
+    """Twelve cases of one order from two processes: each joins, tells the courier what is to be told, and every other
+    one leaves. Who stays is on one visit that will be made and knows of its goods; a visit is called off by one."""
+    await import_order(stores[0])
+    called_off: list[str] = []
+
+    async def life(n: int) -> str:
+        store, wanted = stores[(n + round_) % 2], visit(f"r{n}")
+        while (joined := await join(store, wanted)).todo is not Todo.NOTHING:
+            pickup_id = joined.pickup.pickup_id
+            if joined.todo is Todo.BOOK:
+                await book(store, pickup_id, f"W-{pickup_id}")
+            else:
+                await store.run(lambda session: pickups.added(session, pickup_id, wanted.case_key))  # noqa: B023
+        if n % 2 == round_ % 2:
+            leaving = await store.run(lambda session: pickups.leave(session, joined.pickup.pickup_id, wanted.case_key))
+            if leaving.last:
+                called_off.append(leaving.pickup.pickup_id)
+                await store.run(lambda session: pickups.voided(session, leaving.pickup.pickup_id))
+        return joined.pickup.pickup_id
+
+    await asyncio.gather(*(life(n) for n in range(12)))
+    async with stores[0].read() as session:
+        both = select(PickupRow, PickupMemberRow).where(PickupRow.pickup_id == PickupMemberRow.pickup_id)
+        rows = (await session.exec(both)).all()
+    assert len(called_off) == len(set(called_off))
+    assert {row.pickup_id for row, _ in rows if row.state == "voided"} == set(called_off)
+    staying = [(row, member) for row, member in rows if member.state == "joined"]
+    assert len(staying) == 6 and len(rows) == 12
+    assert {row.state for row, _ in staying} == {"booked"} and len({row.pickup_id for row, _ in staying}) == 1
+    assert all(member.added for _, member in staying)
+
+
+async def test_a_border_between_slots_does_not_part_two_requests(store: Store) -> None:
+    """The second request falls into the next slot by a moment; without a wish of its own it takes the visit that is
+    booked. One that wished for its slot, wants packaging, or comes after the visit began, does not."""
+    await import_order(store)
+    first = await join(store, visit("r1"))
+    await book(store, first.pickup.pickup_id)
+    later = dataclasses.replace(
+        visit("r2"), slot_start=SLOT + timedelta(hours=2), slot_end=SLOT + timedelta(hours=4), earliest=AT
+    )
+    assert (await join(store, later)).pickup.pickup_id == first.pickup.pickup_id
+    others = (
+        dataclasses.replace(later, case_key="m1/r3", earliest=None),
+        dataclasses.replace(later, case_key="m1/r4", packaging=True),
+        dataclasses.replace(later, case_key="m1/r5", earliest=SLOT),
+    )
+    for other in others:
+        assert (await join(store, other)).pickup.pickup_id != first.pickup.pickup_id
+    # A visit that is later than the slot that it would get is not waited for.
+    sooner = dataclasses.replace(visit("r9"), slot_start=SLOT - timedelta(hours=2), slot_end=SLOT, earliest=AT)
+    assert (await join(store, sooner)).pickup.slot_start == SLOT - timedelta(hours=2)
+
+
+async def test_a_visit_with_packaging_is_another_one(store: Store) -> None:
+    await import_order(store)
+    plain = (await join(store, visit("r1"))).pickup
+    brings = (await join(store, dataclasses.replace(visit("r2"), packaging=True))).pickup
+    assert (plain.packaging, brings.packaging, plain.pickup_id != brings.pickup_id) == (False, True, True)
 
 
 @pytest.mark.parametrize("round_", range(5))

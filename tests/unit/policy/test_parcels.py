@@ -7,8 +7,17 @@ from itertools import permutations
 
 import pytest
 
+from backhaul.ids import CaseId
 from backhaul.messages import CourierRefusal, PickupOutcome, PickupReport, TrackingReport, TrackingStatus
-from backhaul.policy.parcels import AfterRefusal, after_refusal, fate, refusal_word, refused_for
+from backhaul.policy.parcels import (
+    AfterRefusal,
+    after_refusal,
+    correction_of,
+    fate,
+    refusal_word,
+    refused_for,
+    turned_up,
+)
 
 AT = datetime(2025, 6, 3, 8, 0, tzinfo=UTC)
 
@@ -72,3 +81,46 @@ def test_the_times_decide_and_not_the_order_of_arrival(story: str, ends: str | N
     for arrived in permutations(told):
         end = fate(arrived)
         assert (None if end is None else end.status.value) == ends
+
+
+CASE = CaseId("m1", "r1")
+
+
+def moved(status: str) -> TrackingReport:
+    return TrackingReport(event_id="e", status=TrackingStatus(status), waybill="w", occurred_at=AT)
+
+
+def visited(outcome: PickupOutcome, *collected: str) -> PickupReport:
+    return PickupReport(event_id="e", outcome=outcome, waybill="w", occurred_at=AT, collected=collected)
+
+
+@pytest.mark.parametrize(
+    ("logistics", "report", "kind"),
+    [
+        ("lost", moved("delivered"), "parcel_found"),
+        ("lost", moved("found"), "parcel_found"),
+        ("lost", moved("returned"), "parcel_found"),
+        ("lost", moved("in_transit"), None),
+        ("lost", moved("lost"), None),
+        ("lost", visited(PickupOutcome.PICKED_UP, "l1"), None),
+        ("not_required", visited(PickupOutcome.PICKED_UP, "l1"), "late_scan"),
+        ("not_required", visited(PickupOutcome.PICKED_UP), None),
+        ("not_required", visited(PickupOutcome.MISSED), None),
+        ("not_required", moved("in_transit"), "late_scan"),
+        ("receipt_confirmed", moved("delivered"), None),
+        ("returned_to_consumer", moved("returned"), None),
+        ("", moved("delivered"), None),
+    ],
+)
+def test_what_is_corrected_after_the_close(
+    logistics: str, report: PickupReport | TrackingReport, kind: str | None
+) -> None:
+    found = correction_of(CASE, logistics, report)
+    assert (None if found is None else found[0].value) == kind
+    if found is not None:
+        assert found[1].event_id == f"{kind}:m1/r1:w"
+
+
+def test_a_movement_that_was_told_late_is_no_sign_of_life() -> None:
+    assert turned_up([moved("in_transit"), moved("lost")]) is None
+    assert turned_up([moved("in_transit"), moved("found")]) == moved("found")
