@@ -72,6 +72,7 @@ async def running(folder: Path, merchants: Iterable[str], seed: int) -> AsyncIte
         parties = await serve_parties(
             folder / "books", token=party_token, control_token=control_token, seed=seed,
             webhook_url=f"http://{HOST}:{api}/v1/webhooks/sandbox", webhook_secret=webhook_secret,
+            psp_webhook_url=f"http://{HOST}:{api}/v1/webhooks/psp",
         )  # fmt: skip
         try:
             client = await _connected(f"{HOST}:{temporal}", server)
@@ -131,7 +132,12 @@ def _environment(
         "BACKHAUL_API_HOST": HOST,
         "BACKHAUL_API_PORT": str(api),
         "BACKHAUL_API_TOKENS_FILE": str(tokens_file),
-        "BACKHAUL_WEBHOOK_SENDERS": json.dumps({"sandbox": {"secret": webhook_secret, "adapter": "sandbox"}}),
+        "BACKHAUL_WEBHOOK_SENDERS": json.dumps(
+            {
+                "sandbox": {"secret": webhook_secret, "adapter": "sandbox"},
+                "psp": {"secret": webhook_secret, "adapter": "sandbox-psp"},
+            }
+        ),
         "BACKHAUL_INBOX_INTERVAL_S": "1",
         "BACKHAUL_UI_URL": f"http://{HOST}:{ui}",
         "BACKHAUL_HEALTH_ADDRESS": f"{HOST}:{health}",

@@ -97,7 +97,10 @@ async def open_place(store: Store, backhaul: Backhaul, **settings: Any) -> Async
         Settings(
             database_url=str(store.url),
             api_tokens=tokens(),
-            webhook_senders={"sandbox": Sender(secret=SecretStr(SECRET))},
+            webhook_senders={
+                "sandbox": Sender(secret=SecretStr(SECRET)),
+                "psp": Sender(secret=SecretStr(SECRET), adapter="sandbox-psp"),
+            },
             inbox_interval_s=0.2,
             **settings,
         ),
