@@ -23,7 +23,7 @@ from sandbox.samples.rows import Sample
 
 Json = dict[str, Any]
 
-TOO_EARLY = frozenset({"not_waiting", "not_delivered", "no_finding"})
+TOO_EARLY = frozenset({"not_waiting", "not_delivered", "no_finding", "no_offer"})
 """Codes with which the product says that it does not know yet what the actor knows."""
 LOOK_EVERY_S = 0.2
 PATIENCE_S = 45.0

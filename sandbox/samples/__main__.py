@@ -7,14 +7,14 @@ import json
 import sys
 from pathlib import Path
 
-from sandbox.samples import exceptions, findings, straight
+from sandbox.samples import exceptions, findings, straight, without_return
 
 FILE = Path(__file__).resolve().parents[2] / "samples" / "returns.jsonl"
 
 
 def text() -> str:
     """The file as it should be: one row a line, rows of one order together."""
-    rows = [*straight.rows(), *findings.rows(), *exceptions.rows()]
+    rows = [*straight.rows(), *findings.rows(), *exceptions.rows(), *without_return.rows()]
     return "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
 
 

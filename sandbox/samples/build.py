@@ -18,9 +18,10 @@ MERCHANTS: dict[str, Json] = {
     "quick-shoes": {"name": "Quick Shoes", "commission_bps": 600, "auto_authorize": True},
     "paper-moon": {"name": "Paper Moon", "commission_bps": 800, "auto_authorize": True},
     "jade-studio": {"name": "Jade Studio", "commission_bps": 500, "auto_authorize": False},
+    "linen-loft": {"name": "Linen Loft", "commission_bps": 500, "auto_authorize": True, "offers": True},
     "sakura-import": {"name": "Sakura Import", "commission_bps": 450, "auto_authorize": True},
 }
-"""Jade Studio looks at every request itself; Sakura Import sells in yen."""
+"""Jade Studio looks at every request itself; Linen Loft offers a part of the price; Sakura Import sells in yen."""
 
 
 def money(minor: int, currency: str = CNY) -> Json:

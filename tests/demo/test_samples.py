@@ -30,7 +30,8 @@ PATHS = {
     "review_authorized", "review_silence", "review_declined", "missed_then_picked_up", "no_show_expired",
     "receipt_silence", "refund_answer_unknown", "withdrawn_before_scan", "withdraw_refused_after_scan",
     "withdraw_races_scan", "partial_quantities", "ineligible", "foreign_currency", "parked_account_abnormal",
-    "parked_disputed_finding",
+    "parked_disputed_finding", "offer_accepted", "offer_refused", "offer_not_answered", "refund_only_not_shipped",
+    "refund_only_granted", "refund_only_silence", "refund_only_declined", "question_answered", "question_not_answered",
 }  # fmt: skip
 ONCE_IS_ENOUGH = {"foreign_currency"}
 
