@@ -7,6 +7,8 @@ import asyncio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import select
 
 from backhaul.errors import Rejected
@@ -101,3 +103,112 @@ async def test_any_order_of_moves_keeps_the_line(moves: list[tuple[str, int, int
             line, holds = await used(store)
             assert line == holds
             assert 0 <= line <= 3_000
+
+
+# ---- the history, and who freezes and thaws -----------------------------------------------------------------------
+
+
+async def kinds(store: Store, consumer_ref: str = "c1") -> list[str]:
+    async with store.read() as session:
+        return [event.kind for event in await credit.history(session, consumer_ref)]
+
+
+async def at_fault(store: Store, key: str, owed: str = "360.00") -> None:
+    """Advanced, then owed in part: what settle_case does to the line."""
+    async with store.transaction() as session:
+        assert await credit.reserve(session, key, "c1", yuan("1200.00"), AT)
+        await credit.release(session, key, AT, keep=yuan(owed))
+        await credit.freeze(session, key, AT)
+
+
+async def test_what_is_collected_in_full_thaws_the_line(store: Store) -> None:
+    await import_order(store)
+    await at_fault(store, "k")
+    async with store.transaction() as session:
+        assert not await credit.collected(session, "k", yuan("100.00"), AT)
+        assert (await credit.line_of(session, "c1")).frozen
+        assert await credit.collected(session, "k", yuan("260.00"), AT)
+        assert not (await credit.line_of(session, "c1")).frozen
+        assert not await credit.collected(session, "k", yuan("1.00"), AT)
+    assert await used(store) == (0, 0)
+    assert await kinds(store) == ["reserved", "released", "frozen", "collected", "collected", "unfrozen"]
+
+
+async def test_a_write_off_leaves_the_line_frozen_until_a_person_thaws_it(store: Store) -> None:
+    await import_order(store)
+    await at_fault(store, "k")
+    async with store.transaction() as session:
+        await credit.write_off(session, "k", AT)
+        await credit.write_off(session, "k", AT)
+        assert (await credit.line_of(session, "c1")).frozen
+        await credit.set_frozen(session, "c1", frozen=False, at=AT, by="ops-1", reason="paid at the counter")
+        assert await credit.reserve(session, "k2", "c1", yuan("1.00"), AT)
+    async with store.read() as session:
+        last = (await credit.history(session, "c1"))[-2]
+    assert (last.kind, last.by, last.reason, last.frozen) == ("unfrozen", "ops-1", "paid at the counter", False)
+
+
+async def test_another_debt_keeps_the_line_frozen(store: Store) -> None:
+    await import_order(store)
+    async with store.transaction() as session:
+        assert await credit.reserve(session, "k1", "c1", yuan("100.00"), AT)
+        assert await credit.reserve(session, "k2", "c1", yuan("100.00"), AT)
+        await credit.freeze(session, "k1", AT)
+        await credit.freeze(session, "k2", AT)
+        assert not await credit.collected(session, "k1", yuan("100.00"), AT)
+        assert (await credit.line_of(session, "c1")).frozen
+        assert await credit.collected(session, "k2", yuan("100.00"), AT)
+        assert not (await credit.line_of(session, "c1")).frozen
+
+
+async def test_no_rule_thaws_what_a_person_froze(store: Store) -> None:
+    await import_order(store)
+    await at_fault(store, "k")
+    async with store.transaction() as session:
+        await credit.set_frozen(session, "c1", frozen=True, at=AT, by="ops-1", reason="looked at")
+        assert not await credit.collected(session, "k", yuan("360.00"), AT)
+        line = await credit.line_of(session, "c1")
+    assert (line.frozen, line.frozen_by) == (True, "ops-1")
+
+
+async def test_another_limit_is_an_event_and_moves_no_hold(store: Store) -> None:
+    await import_order(store, an_order(limit="3000.00"))
+    async with store.transaction() as session:
+        assert await credit.reserve(session, "k", "c1", yuan("1200.00"), AT)
+    await import_order(store, an_order(limit="1000.00"))
+    await import_order(store, an_order(limit="1000.00"))
+    assert await kinds(store) == ["reserved", "limit"]
+    async with store.transaction() as session:
+        assert not await credit.reserve(session, "k2", "c1", yuan("0.01"), AT)
+    assert await used(store) == (120_000, 120_000)
+
+
+async def test_collecting_and_reserving_at_once_never_pass_the_limit(stores: tuple[Store, Store]) -> None:
+    """Ten debts of 100.00 are collected while fifty refunds of 100.00 want the line of 1000.00."""
+    await import_order(stores[0], an_order(limit="1000.00"))
+    for n in range(10):
+        async with stores[0].transaction() as session:
+            assert await credit.reserve(session, f"old{n}", "c1", yuan("100.00"), AT)
+
+    async def collect(n: int) -> bool:
+        return await stores[n % 2].run(lambda session: credit.collected(session, f"old{n}", yuan("100.00"), AT))
+
+    async def reserve(n: int) -> bool:
+        return await stores[n % 2].run(lambda session: credit.reserve(session, f"new{n}", "c1", yuan("100.00"), AT))
+
+    await asyncio.gather(*(collect(n) for n in range(10)), *(reserve(n) for n in range(50)))
+    line, holds = await used(stores[0])
+    assert line == holds <= 100_000
+    async with stores[0].read() as session:
+        events = await credit.history(session, "c1")
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert all(0 <= event.used_minor <= event.limit_minor for event in events)
+
+
+async def test_the_history_is_append_only(store: Store) -> None:
+    await import_order(store)
+    await at_fault(store, "k")
+    for statement in ("UPDATE credit_events SET minor = 0", "DELETE FROM credit_events"):
+        with pytest.raises(DBAPIError, match="append-only"):
+            async with store.transaction() as session:
+                await session.exec(text(statement))  # type: ignore[call-overload]
