@@ -14,6 +14,8 @@ from pydantic.json_schema import JsonSchemaMode
 
 from backhaul import messages as m
 from backhaul.names import Update
+from backhaul.statements import SettledCuts, Statement
+from backhaul.treasury import HoldPayouts, Holds, PostTreasury, ReleasePayouts, TreasuryPosted
 
 UPDATE_PAYLOADS: dict[Update, type[BaseModel]] = {
     Update.WITHDRAW: m.Withdraw,
@@ -48,6 +50,9 @@ SENT: tuple[type[BaseModel], ...] = (
     m.PrepareApproval,
     m.CreateRuling,
     m.CreateAppeal,
+    PostTreasury,
+    HoldPayouts,
+    ReleasePayouts,
     *UPDATE_PAYLOADS.values(),
 )
 """What callers send."""
@@ -65,6 +70,10 @@ ANSWERED: tuple[type[BaseModel], ...] = (
     m.Ruling,
     m.EvidenceList,
     m.Appeal,
+    Statement,
+    SettledCuts,
+    TreasuryPosted,
+    Holds,
 )
 """What callers get."""
 

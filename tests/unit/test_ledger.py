@@ -26,6 +26,7 @@ from backhaul.ledger import (
     made,
     reversal,
 )
+from backhaul.ledger.meanings import MEANINGS
 from backhaul.money import Money
 
 RULES = Path(__file__).parents[2] / "docs" / "reference" / "rules.md"
@@ -394,3 +395,10 @@ def test_an_entry_in_which_the_books_disagree_is_caught(account: ledger.Account,
     )
     with pytest.raises(UnbalancedEntry, match="differ by 96"):
         check_balanced(one_sided)
+
+
+def test_every_entry_on_a_merchants_account_has_words() -> None:
+    """A statement says in both languages what each line is."""
+    shown = {number for number, _, lines in EXAMPLE for line in lines if "P2000" in line}
+    assert shown - MEANINGS.keys() == set()
+    assert len(shown) >= 10
