@@ -111,7 +111,8 @@ class Settlement:
         return not isinstance(done, Proof) or done.state == "succeeded"
 
     async def _overdue(self, late: Overdue) -> None:
-        """X22: until a second person writes it off, or it was paid in another way (`retry_step` looks)."""
+        """X22: until a second person writes it off, or it was paid in another way."""
+        watch = asyncio.create_task(self._watch(late.batch))
         while late.batch not in self._over:
             parked = await self.desk.park(
                 "approval_required",
@@ -123,9 +124,25 @@ class Settlement:
                 freed=lambda: late.batch in self._over,
             )
             if parked.command == "retry":
-                found = await self.desk.step(write_off, WriteOff(batch=late.batch))
-                if not found.open:
-                    return
+                await self._look(late.batch)
+        await watch
+
+    async def _watch(self, batch: str) -> None:
+        """Later sales, a deposit or the merchant may pay it meanwhile: look whenever the alarm would be raised."""
+        while batch not in self._over:
+            try:
+                await workflow.wait_condition(
+                    lambda: batch in self._over,
+                    timeout=self.desk.park_s,
+                    timeout_summary=f"is {batch} still owed?"[:200],
+                )
+            except TimeoutError:
+                await self._look(batch)
+
+    async def _look(self, batch: str) -> None:
+        found = await self.desk.step(write_off, WriteOff(batch=batch))
+        if not found.open:
+            self._over.add(batch)
 
     # ---- operators -----------------------------------------------------------------------------------------
 

@@ -35,11 +35,11 @@ async def full(tmp_path: Path) -> AsyncIterator[World]:
         yield running
 
 
-async def cycle(full: World, cut: str) -> CycleOutcome:
+async def cycle(full: World, cut: str, page: int = 200) -> CycleOutcome:
     """One cycle, to its end."""
     result: CycleOutcome = await full.env.client.execute_workflow(
         WorkflowType.SETTLEMENT_CYCLE.value,
-        CycleRequest(cut=cut),
+        CycleRequest(cut=cut, page=page),
         id=f"settlement-cycle:{cut}",
         task_queue=QUEUE,
         result_type=CycleOutcome,
@@ -127,6 +127,20 @@ async def test_a_parked_payout_holds_up_nobody(full: World) -> None:
     keys = [row.key for row in await full.outside.payouts("bad")]
     assert keys == ["bad:settlement:c2.CNY:1", "bad:settlement:c1.CNY:2"]
     assert await balance(full, P.MERCHANT_PAYABLE, "bad") == 0
+
+
+async def test_pages_go_on_past_a_parked_merchant(full: World) -> None:
+    """One merchant a page, the first one parked, one payout looked up for ever: all others are paid at the same cut."""
+    for merchant in ("a-parked", "b", "c-pending", "d"):
+        await sell(full, merchant)
+    await full.outside.script("psp", "a-parked:settlement:c1.CNY:1", state="failed", code="channel_closed")
+    await full.outside.script("psp", "c-pending:settlement:c1.CNY:1", state="pending")
+    done = await cycle(full, "c1", page=1)
+    assert (done.merchants, done.left) == (4, 2)
+    for merchant in ("b", "d"):
+        assert [row.amount for row in await full.outside.payouts(merchant)] == [cny(SALE)]
+    assert await Child(full, "c-pending", "c1").parked() == "pending"
+    assert (await cycle(full, "c2")).merchants == 0
 
 
 async def test_an_unknown_answer_never_makes_a_new_key(full: World) -> None:

@@ -40,7 +40,8 @@ async def begin(case: Case, cut: str) -> WorkflowHandle[object, SettlementOutcom
 
 async def settle(case: Case, cut: str) -> tuple[list[int], list[int]]:
     """What was paid, and what is short."""
-    outcome = await (await begin(case, cut)).result()
+    with case.world.env.auto_time_skipping_disabled():  # the case's own waits go on meanwhile
+        outcome = await (await begin(case, cut)).result()
     return [one.minor for one in outcome.paid], [one.minor for one in outcome.shortfall]
 
 
@@ -151,4 +152,17 @@ async def shortfall_above_the_authority(world: World) -> Case:
     await late.execute_update("apply_approval", ApplyApproval(approval_id=good))
     assert (await late.result()).paid == ()
     assert (await posted(world, "J74"), await owed(case)) == ([("J74", short)], 0)
+    return case
+
+
+@scenario("X22", timer="settlement.receivable")
+async def shortfall_above_the_authority_paid_late(world: World) -> Case:
+    """The merchant pays 3800.00 after the 30 days: the settlement that waited for a second person ends by itself."""
+    case = await returned_after_the_payout(world, Plan(tier=0, lines=(("L1", 1, 400_000),)))
+    await settle(case, "c2")
+    await world.env.sleep(RECEIVABLE)
+    late = await begin(case, "c3")
+    await book(case, TreasuryKind.SHORTFALL_TOPPED_UP, 380_000)
+    assert (await late.result()).paid == ()
+    assert (await posted(world, "J73", "J74"), await owed(case)) == ([("J73", 380_000)], 0)
     return case
