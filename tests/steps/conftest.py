@@ -8,6 +8,7 @@ import pytest
 
 from store.engine import Store
 from tests.steps.support import World
+from tests.store.support import fresh_sqlite
 
 
 @pytest.fixture
@@ -25,3 +26,10 @@ async def worlds(database_url: str) -> AsyncIterator[tuple[World, World]]:
     yield World(made[0]), World(made[1])
     for store in made:
         await store.close()
+
+
+@pytest.fixture
+async def sqlite_world() -> AsyncIterator[World]:
+    """The steps over SQLite alone: for what is about SQL's meaning and not its dialect."""
+    async with fresh_sqlite() as store:
+        yield World(store)

@@ -1,0 +1,110 @@
+"""Rows planted in the books of the coat of domain 6: each line finds its own kind of fault, and only then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import text
+
+from backhaul.policy.library import load_library
+from store.reconcile import check_books
+from tests.steps.support import World, a_request, found
+
+DROP = ("DROP TRIGGER journal_entries_no_update", "DROP TRIGGER journal_lines_no_update")
+CASES = "UPDATE cases SET {} WHERE case_key = 'm1/r1'"
+EFFECT = (
+    "INSERT INTO effects (key, kind, case_key, provider, amount_minor, currency, payee, request, request_hash, state,"
+    " attempts, created_at, approval_id) VALUES ('{}', 'refund', 'm1/r1', 'psp', {}, 'CNY', 'c1', '{{}}', 'x', '{}', 1,"
+    " '2025-06-03 08:00:00', {})"
+)
+APPROVAL = (
+    "INSERT INTO approvals (approval_id, case_key, subject, amount_minor, currency, payee, prepared_by, approved_by,"
+    " note, binding, at, used_by) VALUES ('a1', 'm1/r1', 's', 5, 'CNY', 'm1', 'anna', '{}', '', '{}',"
+    " '2025-06-03 08:00:00', {})"
+)
+REFUND = "m1:r1:refund.o1-p1:1"
+
+PLANTED: list[tuple[str, tuple[str, ...]]] = [
+    ("entries_missing", ("UPDATE journal_head SET last = last + 1",)),
+    ("entry_changed", (*DROP, "UPDATE journal_entries SET claim_ref = 'other' WHERE template = 'J30'")),
+    ("unbalanced", (*DROP, "UPDATE journal_lines SET minor = minor + 1 WHERE account = 'P1000'")),
+    ("effect_without_entry", (EFFECT.format("m1:r1:refund.x:1", 100, "succeeded", "NULL"),)),
+    ("entry_differs", (EFFECT.format(REFUND, 1, "succeeded", "NULL"),)),
+    ("over_refund", ("UPDATE order_lines SET refunded_minor = paid_minor + 1",)),
+    ("refunds_miscounted", ("UPDATE order_lines SET refunded_minor = refunded_minor - 1",)),
+    ("over_quantity", ("UPDATE case_lines SET quantity = 2",)),
+    ("over_capture", ("UPDATE payments SET refunded_minor = captured_minor + 1",)),
+    ("sent_above_sale", (*DROP, "UPDATE journal_lines SET minor = 999999 WHERE account = 'P1000' AND side = 'credit'")),
+    ("over_reserve", ("UPDATE claims SET approved_minor = reserved_minor + 1",)),
+    ("limit_differs", ("UPDATE coverages SET remaining_minor = remaining_minor - 1",)),
+    ("over_loss", (*DROP, ("UPDATE journal_lines SET minor = 999999 WHERE account = 'P2000' AND sequence IN "
+                          "(SELECT sequence FROM journal_entries WHERE template = 'J31')"))),
+    ("over_relief", (*DROP, ("UPDATE journal_lines SET minor = 1 WHERE account = 'P2010' AND sequence IN "
+                            "(SELECT sequence FROM journal_entries WHERE template = 'J23')"))),
+    ("over_recovery", ("UPDATE recoveries SET amount_minor = amount_minor + 1",)),
+    ("over_remitted", (*DROP, "UPDATE journal_lines SET minor = minor + 1 WHERE account = 'P2040' AND side = 'debit'")),
+    ("credit_miscounted", ("UPDATE consumers SET used_minor = 5",)),
+    ("reserve_differs", ("UPDATE claims SET state = 'reserved' WHERE kind = 'loss'",)),
+    ("paid_unapproved",
+     (*DROP, "UPDATE journal_lines SET minor = minor + 1 WHERE account = 'I2210' AND side = 'debit'")),
+    ("reserve_of_nobody", (*DROP, "UPDATE journal_lines SET party = 'nobody' WHERE account = 'I2200'")),
+    ("refund_owed", (*DROP, "UPDATE journal_lines SET minor = minor + 1 WHERE account = 'P2010' AND side = 'credit'")),
+    ("shares_differ", ("UPDATE pickup_members SET share_minor = share_minor + 1",)),
+    ("freight_overpaid", ("UPDATE pickups SET freight_minor = freight_minor - 1",)),
+    ("books_differ", (*DROP, "UPDATE journal_lines SET minor = minor + 1 WHERE account = 'P2030' AND side = 'debit'")),
+    ("batch_differs", ("UPDATE settlement_batches SET net_minor = net_minor + 1",)),
+    ("payout_differs", ("UPDATE settlement_batches SET payout_minor = payout_minor + 1",)),
+    ("leg_differs", ("UPDATE settlement_legs SET minor = minor + 1 WHERE batch IS NULL",)),
+    ("same_person", (APPROVAL.format("anna", "x", "NULL"),)),
+    ("approval_changed", (APPROVAL.format("boss", "x", "NULL"),)),
+    ("approval_misused",
+     (APPROVAL.format("boss", "x", f"'{REFUND}'"), EFFECT.format(REFUND, 84_000, "succeeded", "'a1'"))),
+    ("unfounded", ("UPDATE decisions SET facts_hash = ''",)),
+    ("key_after_unknown", (EFFECT.format("m1:r1:refund.o1-p1:2", 1, "sent", "NULL"),)),
+    ("closed_and_open", (CASES.format("waiting_on = 'courier'"),)),
+    ("left_open", ("UPDATE claims SET state = 'planned' WHERE kind = 'freight'",)),
+    ("silent", (CASES.format("closed_at = NULL, waiting_on = NULL, attention = NULL"),)),
+    ("other_book", ("UPDATE decisions SET book_version = '2024-09' WHERE decision = 'indemnity'",)),
+    ("unknown_book", (CASES.format("book_hash = 'x'"),)),
+    ("commission_drifts", ("UPDATE order_lines SET commission_reversed_minor = commission_reversed_minor + 1",)),
+]  # fmt: skip
+"""Code, and what is done to the books."""
+
+
+async def coat(world: World) -> None:
+    """The coat, 30 % damaged at the door, from request to close."""
+    await world.order()
+    case = (await world.judge(a_request())).case
+    scanned = await world.collect(case, found())
+    plan = (await world.assess(case, found())).indemnity
+    assert plan is not None
+    await world.indemnify(case, plan)
+    remedy = await world.settle(case)
+    await world.refund(case, remedy.refunds)
+    assert remedy.recovery is not None
+    assert scanned.freight is not None
+    await world.remit(case, remedy.recovery.claim_ref, remedy.recovery.amount)
+    await world.claim_freight(case, scanned.freight)
+    await world.end(case)
+    await plant(world, ["UPDATE settlement_batches SET state = 'paid'"])  # as the effect of the advance does
+
+
+async def codes(world: World) -> set[str]:
+    return {finding.code for finding in await check_books(world.store, load_library())}
+
+
+async def plant(world: World, statements: Sequence[str]) -> None:
+    async with world.store.transaction() as session:
+        connection = await session.connection()
+        for statement in statements:
+            await connection.execute(text(statement))
+
+
+@pytest.mark.parametrize(("code", "statements"), PLANTED, ids=[code for code, _ in PLANTED])
+async def test_a_planted_row_is_found(sqlite_world: World, code: str, statements: Sequence[str]) -> None:
+    await coat(sqlite_world)
+    before = await codes(sqlite_world)
+    assert before <= {"entry_without_effect"}, "the world posts by hand what effects would"
+    await plant(sqlite_world, statements)
+    assert code in await codes(sqlite_world)
