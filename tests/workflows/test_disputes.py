@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from backhaul.cli.cases import stuck
-from backhaul.ids import CaseId, dispute_id, parse_dispute_id
-from backhaul.messages import ApplyRuling, ConfirmReceipt, RetryStep
+from backhaul.errors import BackhaulError
+from backhaul.facts import Party
+from backhaul.ids import CaseId, correction_id, dispute_id, parse_dispute_id
+from backhaul.messages import ApplyRuling, ConfirmReceipt, CorrectionOutcome, RetryStep, SubmitEvidence
 from tests.servers.temporal import start_dev_server
 from tests.workflows.world import World, cny, damage, world
 
@@ -52,3 +54,48 @@ async def test_a_terminated_dispute_is_opened_again_and_only_the_dispute_raises_
     await case.say("confirm_receipt", ConfirmReceipt())
     outcome = await case.end()
     assert (outcome.refunded, outcome.regions["dispute"]) == (cny(120_000), "final")
+
+
+async def test_an_appeal_that_was_kept_is_heard_after_the_close(full: World) -> None:
+    """Ruled consumer, 360.00 withheld and indemnified; another reviewer: merchant. The consumer gets the 360.00."""
+    case = await full.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(30, says="disputes")])
+    await case.parks("ruling_needed")
+    first = await full.rule(case, "liability", "consumer")
+    await case.say("apply_ruling", ApplyRuling(ruling_id=first))
+    await case.until(lambda s: s.regions["indemnity"] == "paid", "the advance")
+    assert (await full.appeal(case, first, "consumer")).note == "kept"
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld) == (cny(84_000), cny(36_000))
+
+    ours = CaseId(case.request.merchant_id, case.request.rma_id)
+    handle = full.env.client.get_workflow_handle(correction_id(ours, 1), result_type=CorrectionOutcome)
+    for side in ("consumer", "merchant"):
+        said = SubmitEvidence(nothing_more=True, by=Party(side))
+        for _ in range(100):
+            try:
+                await full.backhaul.report_correction(ours, 1, "submit_evidence", said)
+                break
+            except BackhaulError:
+                await asyncio.sleep(0.1)
+    for _ in range(100):
+        status = await full.backhaul.correction(ours, 1)
+        if status.attention is not None and status.attention.reason == "ruling_needed":
+            break
+        await asyncio.sleep(0.1)
+    mine = await full.rule(case, "liability", "merchant")
+    with pytest.raises(BackhaulError) as own:
+        await full.backhaul.report_correction(ours, 1, "apply_ruling", ApplyRuling(ruling_id=mine))
+    assert own.value.code == "same_reviewer"
+    last = await full.rule(case, "liability", "merchant", by="reviewer-2", overrules=first)
+    await full.backhaul.report_correction(ours, 1, "apply_ruling", ApplyRuling(ruling_id=last))
+    corrected = await asyncio.wait_for(handle.result(), 60)
+    assert (corrected.outcome, corrected.regions["dispute"]) == ("corrected", "final")
+    totals: dict[str, int] = {}
+    for template, minor in await case.entries():
+        totals[template] = totals.get(template, 0) + minor
+    assert totals["J21"] == 120_000
