@@ -111,6 +111,8 @@ REFUSALS: list[tuple[Update, Situation, str | None]] = [
     (Update.APPLY_RULING, Situation(Regions(), parked=frozenset({"pending"})), "not_waiting"),
     (Update.APPLY_RULING, Situation(Regions(), parked=frozenset({"ruling_needed"})), "not_waiting"),
     (Update.APPLY_RULING, Situation(Regions(), ruling_wanted=True), None),
+    (Update.APPEAL, Situation(walked(dispute="ruled")), None),
+    (Update.APPEAL, Situation(walked(dispute="final"), closed=True), "return_closed"),
     (Update.CLOSE_CASE, Situation(Regions(), parked=frozenset({"pending"}), money_under_way=True), "money_under_way"),
     (Update.EXTEND_DEADLINE, Situation(Regions()), "not_waiting"),
 ]

@@ -189,7 +189,7 @@ async def both_sides_heard_early(world: World) -> Case:
 # ---- X12: an objection after lightning -------------------------------------------------------------------------------
 
 
-@scenario("X12", timer="timers.receipt_silence")
+@scenario("X12")
 async def objection_after_lightning_without_cover(world: World) -> Case:
     """The refund stands and the merchant is not charged until the ruling; ruled against the consumer: J50 and J22."""
     case = await world.open(Plan(rdv=False))
@@ -207,6 +207,28 @@ async def objection_after_lightning_without_cover(world: World) -> Case:
     assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(0))
     totals = templates(await case.entries())
     assert (totals["J20"], totals["J22"], totals["J50"]) == (120_000, 60_000, 60_000)
+    return case
+
+
+@scenario("X12", timer="timers.receipt_silence")
+async def objection_in_the_last_minute(world: World) -> Case:
+    """A minute before the 10 d accept for the merchant: a dispute; the refund stands; ruled carrier, J22 and 360.00."""
+    case = await world.open()
+    await to_the_merchant(case)
+    await case.until(lambda s: s.regions["refund"] == "succeeded", "lightning")
+    waiting = (await case.waits_for("receipt")).waiting
+    assert waiting is not None
+    await world.until(waiting.due + BEFORE)
+    bench = EvidenceRef(ref="bench.jpg", sha256="b" * 64, by=Party.MERCHANT)
+    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),), evidence=(bench,)))
+    await case.parks("ruling_needed")
+    assert "merchant: evidence `bench.jpg`" in await case.dispute_shows()
+    assert not {"J22", "J30"} & set(templates(await case.entries()))
+    await rule(case, "carrier")
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(36_000))
+    totals = templates(await case.entries())
+    assert (totals["J22"], totals["J30"], totals["J31"], totals["J34"]) == (120_000, 36_000, 36_000, 36_000)
     return case
 
 

@@ -116,7 +116,7 @@ async def doorstep_damage_uninsured(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X7")
 async def finding_not_answered(world: World) -> Case:
     """X7: nothing said at the door, no answer in time: the finding stands."""
     case = await world.open()
@@ -133,7 +133,7 @@ async def finding_not_answered(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X7")
 async def finding_withdrawn(world: World) -> Case:
     """X7: the consumer takes the goods back at the finding."""
     case = await world.open()
@@ -382,7 +382,7 @@ async def escalation_ruled(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X8")
 async def finding_disputed(world: World) -> Case:
     """X8: the consumer denies the finding; the reviewer finds the merchant liable: full refund, no indemnity."""
     case = await world.open()
@@ -400,7 +400,7 @@ async def finding_disputed(world: World) -> Case:
     return case
 
 
-@scenario
+@scenario("X12")
 async def late_objection(world: World) -> Case:
     """An objection later than 48 hours is a dispute without an advance; the refund by lightning stands."""
     case = await world.open()
