@@ -1,0 +1,434 @@
+"""What may happen to returns, in any order: the rules of a Hypothesis state machine, and what must hold whatever did.
+
+A sequence opens returns, lets the parties do what the domain lets them (and what it does not), lets time pass, kills
+workers, loses answers and reports. At its end the weather clears, people do what parked cases ask for, and everything
+must close: with books that balance, invariants that hold, providers that say what our journal says, and histories that
+replay.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from activities.contract import CycleRequest
+from backhaul.errors import CODES
+from backhaul.facts import LineFinding, Method, Reason
+from backhaul.ids import CaseId, payment_key
+from backhaul.messages import (
+    AnswerFinding,
+    ApplyApproval,
+    ApplyRuling,
+    Authorize,
+    CloseCase,
+    ConfirmReceipt,
+    Decline,
+    Escalate,
+    ExtendDeadline,
+    FindingAnswer,
+    OpenReturn,
+    ProvideWaybill,
+    ReportReceiptIssue,
+    RetryStep,
+    SkipStep,
+    Withdraw,
+)
+from backhaul.names import WorkflowType
+from store import claims
+from tests.simulation.books import differences, violations
+from tests.simulation.server import Told
+from tests.simulation.world import Plan, Simulation, simulation
+
+HOUR = 3_600_000
+"""In milliseconds, as the courier's scripts count."""
+OURS = frozenset(
+    {
+        "invariant_broken",
+        "entry_conflict",
+        "effect_conflict",
+        "unbalanced",
+        "over_refund",
+        "over_indemnity",
+        "step_failed",
+    }
+)
+"""Reasons to park that are bugs of ours: no sequence of events may lead there."""
+MAX_HEALING = 600
+SEVERITIES = (10, 30, 50, 80, 100)
+TALLY: Counter[str] = Counter()
+"""What all sequences of this process came to, for the report."""
+
+a_finding = st.one_of(
+    st.fixed_dictionaries({"finding": st.just("damage"), "severity": st.sampled_from(SEVERITIES)}),
+    st.fixed_dictionaries({"finding": st.sampled_from(["mismatch", "missing", "counterfeit", "unverifiable"])}),
+)
+said = st.sampled_from(["agrees", "disputes", "withdraws", "silent"])
+
+
+@st.composite
+def visits(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """What the courier's visits will come to; most take the goods at once."""
+    made = []
+    for _ in range(draw(st.integers(1, 3))):
+        outcome = draw(st.sampled_from(["picked_up"] * 6 + ["missed", "no_show", "rejected"]))
+        visit: dict[str, Any] = {"outcome": outcome, "after_ms": draw(st.sampled_from([1, 3, 20, 60])) * HOUR}
+        if outcome == "rejected":
+            visit["reason"] = draw(st.sampled_from(["unpacked", "prohibited"]))
+        if outcome == "picked_up":
+            found = draw(st.one_of(st.just({}), st.just({}), st.just("waived"), a_finding))
+            if isinstance(found, dict) and found:
+                found = {"L1": {**found, "consumer": draw(said)}}
+            visit["inspection"] = found
+            visit["reported_after_ms"] = draw(st.sampled_from([0, 0, 0, 30 * HOUR]))
+        made.append(visit)
+    return made
+
+
+@st.composite
+def movements(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """How the parcel travels."""
+    way = draw(
+        st.sampled_from(
+            [("in_transit", "delivered")] * 6
+            + [("delivered",), ("in_transit",), (), ("in_transit", "lost"), ("lost", "found", "delivered")]
+        )
+    )
+    return [{"status": status, "after_ms": draw(st.sampled_from([1, 10, 80, 200])) * HOUR} for status in way]
+
+
+@st.composite
+def demands(draw: st.DrawFn) -> dict[str, Any]:
+    """How the carrier answers a demand."""
+    answer = draw(st.sampled_from(["accept"] * 4 + ["contest", "silent"]))
+    return {"answer": answer, "after_ms": draw(st.sampled_from([0, 50])) * HOUR, "pay_after_ms": 0}
+
+
+plans = st.builds(
+    Plan,
+    lines=st.sampled_from(
+        [(("L1", 1, 120_000),), (("L1", 2, 40_000),), (("L1", 3, 10_000), ("L2", 1, 25_000)), (("L1", 1, 450),)]
+    ),
+    reason=st.sampled_from(list(Reason)),
+    method=st.sampled_from([Method.PICKUP] * 4 + [Method.SELF_SHIP]),
+    tier=st.sampled_from([0, 3, 5]),
+    credit=st.sampled_from([500_000, 60_000]),
+    rfi=st.sampled_from([True, True, True, False]),
+    rdv=st.sampled_from([True, True, False]),
+    auto=st.booleans(),
+    commission_bps=st.sampled_from([0, 500, 333]),
+    signed_days_ago=st.sampled_from([2, 2, 2, 6.9, 12]),
+)
+
+
+class Returns(RuleBasedStateMachine):
+    """Any sequence of events, answers, silences and faults."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        self.sim: Simulation = None  # type: ignore[assignment]
+        self.orders: list[tuple[Any, Plan]] = []
+        self.cases: list[str] = []
+        self.cuts = 0
+        self.outcomes = st.sampled_from(["consumer", "carrier", "merchant", "insurer"])
+
+    # ---- rules -------------------------------------------------------------------------------------------------
+
+    @initialize(
+        seed=st.integers(0, 2**31),
+        weather=st.sampled_from([0, 0, 10, 30]),
+        dies=st.sampled_from([0, 0, 10]),
+        loses=st.sampled_from([0, 0, 10]),
+        plan=plans,
+        courier=visits(),
+        way=movements(),
+        demand=demands(),
+    )
+    def begin(
+        self, seed: int, weather: int, dies: int, loses: int, plan: Plan, courier: Any, way: Any, demand: Any
+    ) -> None:
+        """A new world with its weather, and a first return."""
+        self.sim = self.stack.enter_context(simulation(seed))
+        self.sim.weather.percent, self.sim.worker_dies, self.sim.post_loses = weather, dies, loses
+        self.opens(plan, courier, way, demand, same=False)
+
+    @rule(plan=plans, courier=visits(), way=movements(), demand=demands(), same=st.booleans())
+    @precondition(lambda self: len(self.cases) < 3)
+    def another(self, plan: Plan, courier: Any, way: Any, demand: Any, same: bool) -> None:
+        """One more return."""
+        self.opens(plan, courier, way, demand, same)
+
+    def opens(self, plan: Plan, courier: Any, way: Any, demand: Any, same: bool) -> None:
+        """A consumer opens a return: of a new order, or once more of one that has returns."""
+        if same and self.orders:
+            order, before = self.orders[-1]
+            plan = before
+        else:
+            order = self.sim.order(plan)
+            self.orders.append((order, plan))
+        script = {"visits": courier, "tracking": way, "demand": demand}
+        case = self.sim.open_return(order, plan, courier=script)
+        if case in self.sim.server.runs and not self._failed_start(case):
+            self.cases.append(case)
+
+    def _failed_start(self, case: str) -> bool:
+        return self.sim.server.runs[case].failure is not None
+
+    @rule(data=st.data())
+    @precondition(lambda self: bool(self.cases))
+    def consumer(self, data: st.DataObject) -> None:
+        """A consumer says something, fitting or not."""
+        case = data.draw(st.sampled_from(self.cases), "case")
+        waybill = ProvideWaybill(waybill=f"SF-{case.rpartition(':')[2]}")
+        update, body = data.draw(
+            st.sampled_from(
+                [
+                    ("withdraw", Withdraw()),
+                    ("escalate", Escalate(reason="unfair")),
+                    ("provide_waybill", waybill),
+                    *(("answer_finding", AnswerFinding(answer=answer)) for answer in FindingAnswer),
+                ]
+            ),
+            "says",
+        )
+        told = self._say(case, update, body, later=data.draw(st.booleans(), "with the next"))
+        if update == "provide_waybill" and told.result is not None:
+            lines = [
+                f"{self.sim.opened[case].merchant_id}/{self.sim.opened[case].rma_id}/{line}"
+                for line in self.sim.lines(case)
+            ]
+            way = [{"status": "in_transit", "after_ms": HOUR}, {"status": "delivered", "after_ms": 40 * HOUR}]
+            body = {"waybill": waybill.waybill, "items": lines, "tracking": way}
+            self.sim.server.do(self.sim.outside.control("courier", "self_ship", body))
+
+    @rule(data=st.data())
+    @precondition(lambda self: bool(self.cases))
+    def merchant(self, data: st.DataObject) -> None:
+        """A merchant says something, fitting or not."""
+        case = data.draw(st.sampled_from(self.cases), "case")
+        line = data.draw(st.sampled_from(self.sim.lines(case)), "line")
+        found = data.draw(a_finding, "finding")
+        issue = ReportReceiptIssue(findings=(LineFinding.model_validate({**found, "line_id": line, "quantity": 1}),))
+        update, body = data.draw(
+            st.sampled_from(
+                [
+                    ("authorize", Authorize()),
+                    ("decline", Decline(reason="worn")),
+                    ("confirm_receipt", ConfirmReceipt()),
+                    ("confirm_receipt", ConfirmReceipt(contradicts_doorstep=True)),
+                    ("report_receipt_issue", issue),
+                ]
+            ),
+            "says",
+        )
+        self._say(case, update, body, later=data.draw(st.booleans(), "with the next"))
+
+    @rule(data=st.data())
+    @precondition(lambda self: bool(self.cases))
+    def operator(self, data: st.DataObject) -> None:
+        """An operator presses something, fitting or not."""
+        case = data.draw(st.sampled_from(self.cases), "case")
+        decides, outcome = data.draw(
+            st.sampled_from(
+                [("liability", each) for each in ("consumer", "carrier", "merchant", "insurer")]
+                + [("authorization", "authorize"), ("authorization", "uphold")]
+            ),
+            "ruling",
+        )
+        update = data.draw(
+            st.sampled_from(["retry_step", "skip_step", "extend_deadline", "apply_ruling", "close_case"]), "presses"
+        )
+        body: Any = {
+            "retry_step": RetryStep(),
+            "skip_step": SkipStep(provider_proof=True),
+            "extend_deadline": ExtendDeadline(seconds=3_600),
+            "close_case": CloseCase(reason="tired of it"),
+        }.get(update)
+        self._say(case, update, body or ApplyRuling(ruling_id=self.sim.ruling(case, decides, outcome)))
+
+    @rule(
+        kind=st.sampled_from(["refund", "advance", "settlement"]),
+        state=st.sampled_from(["succeeded", "pending", "failed"]),
+        then=st.sampled_from(["succeeded", "failed", None]),
+        code=st.sampled_from(["account_abnormal", "channel_closed", "insufficient_balance"]),
+        hours=st.sampled_from([0, 1, 30]),
+    )
+    def payment_mood(self, kind: str, state: str, then: str | None, code: str, hours: int) -> None:
+        """The payment provider becomes slow, or says no."""
+        script: dict[str, Any] = {"state": state, "after_ms": hours * HOUR}
+        if state == "pending" and then is not None:
+            script["then"] = then
+        if "failed" in (state, script.get("then")):
+            script["code"] = code
+        self.sim.server.do(self.sim.outside.script("psp", kind, **script))
+
+    @rule(decision=st.sampled_from(["approve", "deny", "pending"]), then=st.sampled_from(["approve", "deny"]))
+    def insurer_mood(self, decision: str, then: str) -> None:
+        """The insurer takes its time, or denies."""
+        script = {"decision": decision, "then": then, "code": "not_covered"}
+        if decision == "pending":
+            script["after_ms"] = 7 * HOUR  # type: ignore[assignment]
+        self.sim.server.do(self.sim.outside.script("insurer", "loss", **script))
+
+    @rule(hours=st.sampled_from([1, 12, 30, 80, 200, 800]))
+    def time_passes(self, hours: int) -> None:
+        """Hours or weeks go by."""
+        self.sim.sleep(timedelta(hours=hours))
+
+    @rule(times=st.integers(1, 4))
+    def until_something_happens(self, times: int) -> None:
+        """To the next timer, retry or report, exactly."""
+        for _ in range(times):
+            self.sim.jump()
+
+    @rule()
+    def worker_restarts(self) -> None:
+        """Every case is replayed on another worker."""
+        self.sim.server.restart_worker()
+
+    @rule()
+    @precondition(lambda self: bool(self.cases))
+    def cycle(self) -> None:
+        """A settlement cycle runs."""
+        self.cuts += 1
+        cut = f"cut{self.cuts}"
+        self.sim.server.start(WorkflowType.SETTLEMENT_CYCLE.value, f"cycle:{cut}", CycleRequest(cut=cut))
+        self.sim.work()
+
+    # ---- what must hold ------------------------------------------------------------------------------------------
+
+    @invariant()
+    def nobody_waits_in_silence(self) -> None:
+        """Invariant 15: an open case waits with a deadline, works, or is parked with a reason and a deadline."""
+        if self.sim is None:
+            return
+        for case in self.cases:
+            run = self.sim.server.runs[case]
+            if run.closed:
+                continue
+            status = self.sim.status(case)
+            attention = status.attention
+            if attention is not None:
+                assert attention.reason not in OURS, f"{case} parked: {attention.reason}: {attention.headline}"
+                assert attention.due is not None and attention.send, case
+            assert attention or status.waiting or run.asked or run.timers, f"{case} waits for nothing at all"
+
+    def teardown(self) -> None:
+        """The weather clears, people help, everything closes; then the books are read."""
+        try:
+            if self.sim is not None and self.cases:
+                self._heal()
+                self._check()
+        finally:
+            self.stack.close()
+
+    def _say(self, case: str, update: str, body: Any, *, later: bool = False) -> Told:
+        told = self.sim.say(case, update, body, later=later)
+        self.sim.work()
+        code = told.refusal
+        if code is not None and not self.sim.server.runs[case].closed:
+            assert code in CODES, f"{update} was refused with {code}"
+        return told
+
+    # ---- the end ---------------------------------------------------------------------------------------------------
+
+    def _heal(self) -> None:
+        sim = self.sim
+        sim.weather.percent = sim.worker_dies = sim.post_loses = 0
+        for kind in ("refund", "advance", "settlement"):
+            sim.server.do(sim.outside.script("psp", kind, state="succeeded"))
+        sim.server.do(sim.outside.script("insurer", "loss", decision="approve"))
+        tries: Counter[str] = Counter()
+        for _ in range(MAX_HEALING):
+            sim.work()
+            self.nobody_waits_in_silence()
+            helped = [self._help(run.id, tries) for run in list(sim.server.runs.values()) if not run.closed]
+            if any(helped):
+                continue
+            if not sim.jump():
+                break
+        left = [run.id for run in sim.server.runs.values() if not run.closed]
+        assert not left, f"never closed: {[(one, self._why(one)) for one in left]}"
+
+    def _why(self, workflow_id: str) -> str:
+        run = self.sim.server.runs[workflow_id]
+        if run.kind != WorkflowType.RETURN_CASE.value:
+            return f"{run.attributes}"
+        return str(self.sim.status(workflow_id).attention or self.sim.status(workflow_id).waiting)
+
+    def _help(self, workflow_id: str, tries: Counter[str]) -> bool:
+        """Do for a parked workflow what its attention asks for. False: it is not parked, or nothing helps any more."""
+        sim = self.sim
+        run = sim.server.runs[workflow_id]
+        reason = run.attributes.get("ReturnAttention")
+        if reason is None or run.kind == WorkflowType.DISPUTE.value:
+            return False  # who rules on a dispute does so through its case
+        assert reason not in OURS, f"{workflow_id} parked: {reason}: {self._why(workflow_id)}"
+        tries[f"{workflow_id} {reason}"] += 1
+        turn = tries[f"{workflow_id} {reason}"]
+        if turn > 12:
+            return False
+        for update, body in self._answers(workflow_id, str(reason), turn):
+            told = sim.say(workflow_id, update, body)
+            sim.work()
+            if told.refusal is None:
+                return True
+        return False
+
+    def _answers(self, workflow_id: str, reason: str, turn: int) -> Sequence[tuple[str, Any]]:
+        sim = self.sim
+        retry, skip = ("retry_step", RetryStep()), ("skip_step", SkipStep(provider_proof=True))
+        close = ("close_case", CloseCase(reason="given up"))
+        if workflow_id not in sim.opened:
+            return (retry, skip, close) if turn <= 4 else (skip, close, retry)
+        if reason == "ruling_needed":
+            liable = ("consumer", "carrier", "merchant", "insurer")[sim.random.randrange(4)]
+            return (("apply_ruling", ApplyRuling(ruling_id=sim.ruling(workflow_id, "liability", liable))),)
+        if reason == "arbitration_needed":
+            says = ("authorize", "uphold")[sim.random.randrange(2)]
+            return (("apply_ruling", ApplyRuling(ruling_id=sim.ruling(workflow_id, "authorization", says))),)
+        if reason == "approval_required":
+            return self._approval(workflow_id, turn)
+        return (retry, skip, close) if turn <= 4 else (skip, close, retry)
+
+    def _approval(self, workflow_id: str, turn: int) -> Sequence[tuple[str, Any]]:
+        sim = self.sim
+        request = sim.opened[workflow_id]
+
+        async def open_claims() -> list[tuple[str, int, str]]:
+            async with sim.store.read() as session:
+                rows = await claims.of_case(session, f"{request.merchant_id}/{request.rma_id}")
+            return [
+                (row.claim_ref, row.approved_minor or row.reserved_minor, row.payee)
+                for row in rows
+                if row.kind == "loss"
+            ]
+
+        answers = []
+        for ref, amount, payee in sim.server.do(open_claims()):
+            subject = payment_key(_id(request), f"advance.{ref}", (turn + 2) // 3)
+            approval = sim.approval(workflow_id, subject, amount, payee)
+            answers.append(("apply_approval", ApplyApproval(approval_id=approval)))
+        return answers
+
+    def _check(self) -> None:
+        sim = self.sim
+        for case in self.cases:
+            TALLY[sim.outcome(case).outcome] += 1
+        TALLY["sequences"] += 1
+        broken = violations(sim)
+        assert not broken, "\n".join(broken)
+        wrong = differences(sim)
+        assert not wrong, "\n".join(wrong)
+        for run in sim.server.runs.values():
+            sim.server.replayed(run)
+
+
+def _id(request: OpenReturn) -> CaseId:
+    return CaseId(request.merchant_id, request.rma_id)

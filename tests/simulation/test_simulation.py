@@ -1,0 +1,34 @@
+"""At least 2,000 random sequences a run (`make test`), as many as wanted with `make soak`. A seed reproduces a run."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import get_state_machine_test
+
+from tests.simulation.machine import Returns
+
+PARTS = 10
+SEQUENCES = int(os.environ.get("BACKHAUL_SEQUENCES", "2000"))
+SEED = int(os.environ.get("BACKHAUL_SEED", "20250501"))
+SETTINGS = settings(
+    max_examples=-(-SEQUENCES // PARTS),
+    stateful_step_count=12,
+    deadline=None,
+    database=None,
+    derandomize=False,
+    print_blob=True,
+    phases=(Phase.generate,) if os.environ.get("NOSHRINK") else (Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_any_sequence_ends_with_everybody_paid_what_is_theirs(part: int) -> None:
+    """All invariants of domain 6 over random events, answers, silences and faults."""
+    logging.getLogger("temporalio").setLevel(logging.ERROR)  # thousands of parked steps say so
+    run = get_state_machine_test(Returns, settings=SETTINGS)
+    seed(SEED + part)(run)()
