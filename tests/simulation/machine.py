@@ -136,6 +136,8 @@ class Returns(RuleBasedStateMachine):
         self.orders: list[tuple[Any, Plan]] = []
         self.cases: list[str] = []
         self.cuts = 0
+        self.refusals: dict[str, str] = {}
+        """What the last help that was refused was refused with."""
         self.outcomes = st.sampled_from(["consumer", "carrier", "merchant", "insurer"])
 
     # ---- rules -------------------------------------------------------------------------------------------------
@@ -357,16 +359,19 @@ class Returns(RuleBasedStateMachine):
         assert not left, f"never closed: {[(one, self._why(one)) for one in left]}"
 
     def _why(self, workflow_id: str) -> str:
-        run = self.sim.server.runs[workflow_id]
+        run, refused = self.sim.server.runs[workflow_id], self.refusals.get(workflow_id)
         if run.kind != WorkflowType.RETURN_CASE.value:
-            return f"{run.attributes}"
-        return str(self.sim.status(workflow_id).attention or self.sim.status(workflow_id).waiting)
+            return f"{refused} {run.attributes}"
+        return f"{refused} {self.sim.status(workflow_id).attention or self.sim.status(workflow_id).waiting}"
 
     def _help(self, workflow_id: str, tries: Counter[str]) -> bool:
         """Do for a parked workflow what its attention asks for. False: it is not parked, or nothing helps any more."""
         sim = self.sim
         run = sim.server.runs[workflow_id]
         reason = run.attributes.get("ReturnAttention")
+        if workflow_id in sim.opened:  # while its dispute waits, the case itself has no attention
+            attention = sim.status(workflow_id).attention
+            reason = attention.reason if attention is not None else None
         if reason is None or run.kind == WorkflowType.DISPUTE.value:
             return False  # who rules on a dispute does so through its case
         assert reason not in OURS, f"{workflow_id} parked: {reason}: {self._why(workflow_id)}"
@@ -379,6 +384,7 @@ class Returns(RuleBasedStateMachine):
             sim.work()
             if told.refusal is None:
                 return True
+            self.refusals[workflow_id] = f"{update}: {told.refusal}"
         return False
 
     def _answers(self, workflow_id: str, reason: str, turn: int) -> Sequence[tuple[str, Any]]:

@@ -112,6 +112,8 @@ class Run:
     instance: WorkflowInstance
     parent: Parent | None
     jobs: list[WorkflowActivationJob] = field(default_factory=list)
+    held: list[WorkflowActivationJob] = field(default_factory=list)
+    """Updates that wait for the next task, whatever makes it."""
     timers: dict[int, datetime] = field(default_factory=dict)
     asked: dict[int, Asked] = field(default_factory=dict)
     updates: dict[str, Told] = field(default_factory=dict)
@@ -166,7 +168,7 @@ class Server:
         """Start a workflow, with an update in its first task if one is given."""
         run = self._create(kind, workflow_id, CONVERTER.to_payloads([argument]), None)
         told = self._queue_update(run, *update) if update else None
-        self._activate(run)
+        self._drain()
         return told
 
     def update(self, workflow_id: str, name: str, argument: Any, *, later: bool = False) -> Told:
@@ -174,9 +176,8 @@ class Server:
         run = self.runs[workflow_id]
         if run.closed:
             return Told(rejected=Failure(message="closed"))
-        told = self._queue_update(run, name, argument)
-        if not later:
-            self._activate(run)
+        told = self._queue_update(run, name, argument, later=later)
+        self._drain()
         return told
 
     def query(self, workflow_id: str, name: str, result: type) -> Any:
@@ -256,7 +257,7 @@ class Server:
             for _, seq in due:
                 del run.timers[seq]
                 run.jobs.append(WorkflowActivationJob(fire_timer=FireTimer(seq=seq)))
-            self._activate(run)
+        self._drain()
 
     # ---- trouble -------------------------------------------------------------------------------------------------
 
@@ -351,8 +352,14 @@ class Server:
         activation.timestamp.FromDatetime(self.now)
         return activation
 
-    def _activate(self, run: Run) -> None:
-        jobs, run.jobs = run.jobs, []
+    def _drain(self) -> None:
+        """One workflow task for each run that has something new, until none has. The commands of a task are carried
+        out before the next task begins, whoever's it is."""
+        while waiting := [run for run in self.runs.values() if run.jobs and not run.closed]:
+            self._task(waiting[0])
+
+    def _task(self, run: Run) -> None:
+        jobs, run.held, run.jobs = [*run.held, *run.jobs], [], []
         activation = self._activation(run, jobs)
         recorded = activation.SerializeToString(deterministic=True)
         completion = run.instance.activate(activation)
@@ -362,16 +369,14 @@ class Server:
         run.log.append((recorded, tuple(command.SerializeToString(deterministic=True) for command in commands)))
         for command in commands:
             getattr(self, f"_do_{command.WhichOneof('variant')}")(run, getattr(command, command.WhichOneof("variant")))
-        if run.jobs and not run.closed:
-            self._activate(run)
 
-    def _queue_update(self, run: Run, name: str, argument: Any) -> Told:
+    def _queue_update(self, run: Run, name: str, argument: Any, *, later: bool = False) -> Told:
         self._numbers += 1
         key = f"update-{self._numbers}"
         job = DoUpdate(id=key, protocol_instance_id=key, name=name, run_validator=True)
         job.input.extend(CONVERTER.to_payloads([argument]))
         job.meta.update_id = key
-        run.jobs.append(WorkflowActivationJob(do_update=job))
+        (run.held if later else run.jobs).append(WorkflowActivationJob(do_update=job))
         told = run.updates[key] = Told()
         return told
 
@@ -428,7 +433,6 @@ class Server:
         run.children += 1
         answer.succeeded.run_id = child.run_id
         run.jobs.append(WorkflowActivationJob(resolve_child_workflow_execution_start=answer))
-        self._activate(child)
 
     def _do_signal_external_workflow_execution(self, run: Run, command: Any) -> None:
         answer = ResolveSignalExternalWorkflow(seq=command.seq)
@@ -440,8 +444,6 @@ class Server:
             signal = SignalWorkflow(signal_name=command.signal_name, input=command.args)
             target.jobs.append(WorkflowActivationJob(signal_workflow=signal))
         run.jobs.append(WorkflowActivationJob(resolve_signal_external_workflow=answer))
-        if target is not None and not target.closed and target is not run:
-            self._activate(target)
 
     def _do_complete_workflow_execution(self, run: Run, command: Any) -> None:
         run.result = command.result
@@ -453,8 +455,7 @@ class Server:
 
     def _do_continue_as_new_workflow_execution(self, run: Run, command: Any) -> None:
         run.closed = True
-        again = self._create(run.kind, run.id, tuple(command.arguments), run.parent)
-        self._activate(again)
+        self._create(run.kind, run.id, tuple(command.arguments), run.parent)
 
     def _closed(self, run: Run) -> None:
         run.closed = True
@@ -472,7 +473,6 @@ class Server:
             failure.child_workflow_execution_failure_info.workflow_execution.workflow_id = run.id
             failure.cause.CopyFrom(run.failure)
         parent.jobs.append(WorkflowActivationJob(resolve_child_workflow_execution=answer))
-        self._activate(parent)
 
     # ---- activities ------------------------------------------------------------------------------------------------
 
@@ -520,7 +520,7 @@ class Server:
     def _answer(self, run: Run, asked: Asked, answer: ResolveActivity) -> None:
         if run.asked.pop(asked.seq, None) is not None:
             run.jobs.append(WorkflowActivationJob(resolve_activity=answer))
-            self._activate(run)
+            self._drain()
 
 
 def _started(run: Run) -> datetime:
