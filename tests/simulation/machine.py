@@ -19,10 +19,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from activities.contract import CycleRequest
 from backhaul.errors import CODES
-from backhaul.facts import LineFinding, Method, Reason
+from backhaul.facts import LineFinding, Method, Party, Reason
 from backhaul.ids import CaseId, payment_key
 from backhaul.messages import (
     AnswerFinding,
+    AnswerInfo,
+    AnswerOffer,
     ApplyApproval,
     ApplyRuling,
     Authorize,
@@ -32,11 +34,15 @@ from backhaul.messages import (
     Escalate,
     ExtendDeadline,
     FindingAnswer,
+    OfferAnswer,
     OpenReturn,
+    ProvideAccount,
     ProvideWaybill,
     ReportReceiptIssue,
+    RequestInfo,
     RetryStep,
     SkipStep,
+    SubmitEvidence,
     Withdraw,
 )
 from backhaul.names import WorkflowType
@@ -192,6 +198,11 @@ class Returns(RuleBasedStateMachine):
             st.sampled_from(
                 [
                     ("withdraw", Withdraw()),
+                    ("answer_offer", AnswerOffer(answer=OfferAnswer.ACCEPT)),
+                    ("answer_offer", AnswerOffer(answer=OfferAnswer.REFUSE)),
+                    ("answer_info", AnswerInfo(note="as it came")),
+                    ("provide_account", ProvideAccount(account_ref="acc-2")),
+                    ("submit_evidence", SubmitEvidence(nothing_more=True, by=Party.CONSUMER)),
                     ("escalate", Escalate(reason="unfair")),
                     ("provide_waybill", waybill),
                     *(("answer_finding", AnswerFinding(answer=answer)) for answer in FindingAnswer),
@@ -222,6 +233,8 @@ class Returns(RuleBasedStateMachine):
                 [
                     ("authorize", Authorize()),
                     ("decline", Decline(reason="worn")),
+                    ("request_info", RequestInfo(question="photos")),
+                    ("submit_evidence", SubmitEvidence(nothing_more=True, by=Party.MERCHANT)),
                     ("confirm_receipt", ConfirmReceipt()),
                     ("confirm_receipt", ConfirmReceipt(contradicts_doorstep=True)),
                     ("report_receipt_issue", issue),
@@ -346,6 +359,9 @@ class Returns(RuleBasedStateMachine):
         for kind in ("refund", "advance", "settlement"):
             sim.server.do(sim.outside.script("psp", kind, state="succeeded"))
         sim.server.do(sim.outside.script("insurer", "loss", decision="approve"))
+        psp = sim.parties["psp"]
+        for row in psp.book.all("SELECT id FROM transfers WHERE state = 'pending'"):
+            psp._settle(row["id"], "succeeded", None)
         tries: Counter[str] = Counter()
         for _ in range(MAX_HEALING):
             sim.work()
