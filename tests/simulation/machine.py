@@ -316,6 +316,23 @@ class Returns(RuleBasedStateMachine):
         self.sim.server.start(WorkflowType.SETTLEMENT_CYCLE.value, f"cycle:{cut}", CycleRequest(cut=cut))
         self.sim.work()
 
+    @rule()
+    @precondition(lambda self: bool(self.cases))
+    def reconciles(self) -> None:
+        """The reconciliation runs in the middle of it all: money under way is no finding."""
+        self.cuts += 1
+        report = self.sim.reconcile(f"look{self.cuts}")
+        assert not report.open, report.model_dump_json(indent=1)
+
+    @rule()
+    def bounces(self) -> None:
+        """Refunds of closed cases come back to the payment provider, which tells nobody."""
+        psp = self.sim.parties["psp"]
+        closed = [case for case in self.cases if self.sim.server.runs[case].closed]
+        for row in psp.book.all("SELECT id, key FROM transfers WHERE kind = 'refund' AND state = 'succeeded'"):
+            if any(row["key"].startswith(f"{case.removeprefix('return:')}:") for case in closed):
+                psp._bounce(row["id"], {})
+
     # ---- what must hold ------------------------------------------------------------------------------------------
 
     @invariant()
@@ -338,6 +355,8 @@ class Returns(RuleBasedStateMachine):
         """The weather clears, people help, everything closes; then the books are read."""
         try:
             if self.sim is not None and self.cases:
+                self._heal()
+                self.reconciles()
                 self._heal()
                 self._check()
         finally:

@@ -15,16 +15,23 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, NamedTuple, cast
 
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from activities.contract import CorrectionStart
 from activities.declarations import DECLARED
+from activities.reconciliation_steps import ReconciliationSteps
+from activities.steps.correcting import start_of
 from backhaul.client import request_hash
-from backhaul.ids import parse_case_key, return_id
-from backhaul.messages import CaseOutcome, CaseStatus, ImportOrder, OpenReturn, ReturnLine
+from backhaul.ids import CaseId, parse_case_key, return_id
+from backhaul.messages import CaseOutcome, CaseStatus, ImportOrder, OpenReturn, PickupReport, ReturnLine, TrackingReport
 from backhaul.names import WorkflowType
 from backhaul.policy.library import load_library
+from backhaul.policy.parcels import correction_of
+from backhaul.reconciliation import ReconcileRequest, ReconciliationReport
 from gateways.ports import CourierEvent
 from gateways.webhooks import read_event, reports_for
 from sandbox.common import clock
-from store import waybills
+from store import cases, corrections, waybills
 from store.engine import Store
 from tests.gateways.outside import Outside
 from tests.simulation.outside import Weather, simulated
@@ -83,6 +90,7 @@ class Simulation(World):
         self.store, self.outside, self.server, self.weather, self.parties = store, outside, server, weather, parties
         self.random = random.Random(weather.random.random())
         self.opened: dict[str, OpenReturn] = {}
+        self.providers = ReconciliationSteps(store, outside.gateways, library()).parties
         self.worker_dies = 0
         """Percent of attempts whose answer is lost with the worker."""
         self.post_loses = 0
@@ -140,7 +148,39 @@ class Simulation(World):
 
         for case, report in reports_for(event, [parse_case_key(key) for key in self.server.do(members())]).items():
             update = "report_pickup" if event.visit is not None else "report_tracking"
-            self.say(return_id(*case), update, report)
+            if self.server.runs[return_id(*case)].closed:
+                self._correct(case, report)
+            else:
+                self.say(return_id(*case), update, report)
+
+    def _correct(self, case: CaseId, report: PickupReport | TrackingReport) -> None:
+        """As the dispatcher does: goods that turn up after the close start a correction."""
+
+        async def opened(session: AsyncSession) -> CorrectionStart | None:
+            row = await cases.need(session, case.key)
+            regions = (row.status or {}).get("regions", {})
+            found = correction_of(case, regions.get("logistics", ""), report)
+            if found is None:
+                return None
+            correction = await corrections.open_for(session, case.key, *found, self.server.now)
+            return CorrectionStart(workflow_id=correction.workflow_id, start=start_of(correction, row))
+
+        wanted: CorrectionStart | None = self.server.do(self.store.run(opened))
+        if wanted is not None and wanted.workflow_id not in self.server.runs:
+            self.server.start(WorkflowType.CORRECTION.value, wanted.workflow_id, wanted.start)
+
+    def reconcile(self, cut: str) -> ReconciliationReport:
+        """One run of the reconciliation: fetch the statements, compare, say what is open."""
+        providers = tuple(name for name in self.providers if name != "courier.sandbox-b")  # the same server's books
+        workflow_id = f"reconciliation:{cut}"
+        request = ReconcileRequest(cut=cut, hold=False, providers=providers)
+        self.server.start(WorkflowType.RECONCILIATION.value, workflow_id, request)
+        while not self.server.runs[workflow_id].closed:
+            moved = self.jump()
+            run = self.server.runs[workflow_id]
+            assert moved or run.closed, f"the reconciliation never ends: {run.attributes}"
+        found: ReconciliationReport = self.server.result(workflow_id, ReconciliationReport)
+        return found
 
     def _next_outside(self) -> datetime | None:
         """When a party does something by itself next, or a late report arrives."""
