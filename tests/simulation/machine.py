@@ -87,7 +87,7 @@ def visits(draw: st.DrawFn) -> list[dict[str, Any]]:
         if outcome == "rejected":
             visit["reason"] = draw(st.sampled_from(["unpacked", "prohibited"]))
         if outcome == "picked_up":
-            found = draw(st.one_of(st.just({}), st.just({}), st.just("waived"), a_finding))
+            found: Any = draw(st.one_of(st.just({}), st.just({}), st.just("waived"), a_finding))
             if isinstance(found, dict) and found:
                 found = {"L1": {**found, "consumer": draw(said)}}
             visit["inspection"] = found
@@ -138,13 +138,19 @@ class Returns(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.stack = ExitStack()
-        self.sim: Simulation = None  # type: ignore[assignment]
+        self.begun: Simulation | None = None
         self.orders: list[tuple[Any, Plan]] = []
         self.cases: list[str] = []
         self.cuts = 0
         self.refusals: dict[str, str] = {}
         """What the last help that was refused was refused with."""
         self.outcomes = st.sampled_from(["consumer", "carrier", "merchant", "insurer"])
+
+    @property
+    def sim(self) -> Simulation:
+        """The world of this sequence."""
+        assert self.begun is not None
+        return self.begun
 
     # ---- rules -------------------------------------------------------------------------------------------------
 
@@ -162,7 +168,7 @@ class Returns(RuleBasedStateMachine):
         self, seed: int, weather: int, dies: int, loses: int, plan: Plan, courier: Any, way: Any, demand: Any
     ) -> None:
         """A new world with its weather, and a first return."""
-        self.sim = self.stack.enter_context(simulation(seed))
+        self.begun = self.stack.enter_context(simulation(seed))
         self.sim.weather.percent, self.sim.worker_dies, self.sim.post_loses = weather, dies, loses
         self.opens(plan, courier, way, demand, same=False)
 
@@ -217,8 +223,8 @@ class Returns(RuleBasedStateMachine):
                 for line in self.sim.lines(case)
             ]
             way = [{"status": "in_transit", "after_ms": HOUR}, {"status": "delivered", "after_ms": 40 * HOUR}]
-            body = {"waybill": waybill.waybill, "items": lines, "tracking": way}
-            self.sim.server.do(self.sim.outside.control("courier", "self_ship", body))
+            parcel = {"waybill": waybill.waybill, "items": lines, "tracking": way}
+            self.sim.server.do(self.sim.outside.control("courier", "self_ship", parcel))
 
     @rule(data=st.data())
     @precondition(lambda self: bool(self.cases))
@@ -338,7 +344,7 @@ class Returns(RuleBasedStateMachine):
     @invariant()
     def nobody_waits_in_silence(self) -> None:
         """Invariant 15: an open case waits with a deadline, works, or is parked with a reason and a deadline."""
-        if self.sim is None:
+        if self.begun is None:
             return
         for case in self.cases:
             run = self.sim.server.runs[case]
@@ -354,7 +360,7 @@ class Returns(RuleBasedStateMachine):
     def teardown(self) -> None:
         """The weather clears, people help, everything closes; then the books are read."""
         try:
-            if self.sim is not None and self.cases:
+            if self.cases:
                 self._heal()
                 self.reconciles()
                 self._heal()

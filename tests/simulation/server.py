@@ -18,7 +18,9 @@ from google.protobuf.duration_pb2 import Duration
 from temporalio import activity, workflow
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.common.v1 import RetryPolicy as WireRetryPolicy
+from temporalio.api.enums.v1 import TimeoutType
 from temporalio.api.failure.v1 import ActivityFailureInfo, Failure
+from temporalio.bridge.proto import child_workflow
 from temporalio.bridge.proto.workflow_activation import (
     DoUpdate,
     FireTimer,
@@ -324,7 +326,7 @@ class Server:
             workflow_id=workflow_id,
             workflow_type=kind,
         )
-        return self.do(
+        made: WorkflowInstance = self.do(
             self._made(
                 WorkflowInstanceDetails(
                     payload_converter_factory=lambda: CONVERTER,
@@ -342,6 +344,7 @@ class Server:
                 )
             )
         )
+        return made
 
     async def _made(self, details: WorkflowInstanceDetails) -> WorkflowInstance:
         """Instances are made with a loop running."""
@@ -368,7 +371,8 @@ class Server:
         commands = completion.successful.commands
         run.log.append((recorded, tuple(command.SerializeToString(deterministic=True) for command in commands)))
         for command in commands:
-            getattr(self, f"_do_{command.WhichOneof('variant')}")(run, getattr(command, command.WhichOneof("variant")))
+            kind = str(command.WhichOneof("variant"))
+            getattr(self, f"_do_{kind}")(run, getattr(command, kind))
 
     def _queue_update(self, run: Run, name: str, argument: Any, *, later: bool = False) -> Told:
         self._numbers += 1
@@ -425,7 +429,7 @@ class Server:
         if command.workflow_id in self.runs:
             answer.failed.workflow_id = command.workflow_id
             answer.failed.workflow_type = command.workflow_type
-            answer.failed.cause = 1  # already exists
+            answer.failed.cause = child_workflow.START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS
             run.jobs.append(WorkflowActivationJob(resolve_child_workflow_execution_start=answer))
             return
         parent = Parent(run.id, command.seq)
@@ -500,7 +504,7 @@ class Server:
                 self._answer(run, asked, answer)
                 return
             failure = Failure(message="activity Heartbeat timeout")
-            failure.timeout_failure_info.timeout_type = 4
+            failure.timeout_failure_info.timeout_type = TimeoutType.TIMEOUT_TYPE_HEARTBEAT
         delay = _again_in(asked, failure)
         if delay is not None:
             asked.attempt += 1
