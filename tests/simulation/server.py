@@ -20,7 +20,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.common.v1 import RetryPolicy as WireRetryPolicy
 from temporalio.api.enums.v1 import TimeoutType
 from temporalio.api.failure.v1 import ActivityFailureInfo, Failure
-from temporalio.bridge.proto import child_workflow
+from temporalio.bridge.proto.child_workflow import StartChildWorkflowExecutionFailedCause
 from temporalio.bridge.proto.workflow_activation import (
     DoUpdate,
     FireTimer,
@@ -48,6 +48,7 @@ EXTERN: dict[str, Any] = {
     "__temporal_assert_local_activity_valid": lambda name: None,
 }
 """What an instance asks of its worker."""
+ALREADY_EXISTS = "START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS"
 MAX_STEPS = 20_000
 """Of one sequence: more is a loop without end."""
 
@@ -429,7 +430,7 @@ class Server:
         if command.workflow_id in self.runs:
             answer.failed.workflow_id = command.workflow_id
             answer.failed.workflow_type = command.workflow_type
-            answer.failed.cause = child_workflow.START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS
+            answer.failed.cause = StartChildWorkflowExecutionFailedCause.Value(ALREADY_EXISTS)
             run.jobs.append(WorkflowActivationJob(resolve_child_workflow_execution_start=answer))
             return
         parent = Parent(run.id, command.seq)
