@@ -13,8 +13,9 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from backhaul.messages import ConfirmReceipt
-from store import cases
+from backhaul.corrections import CorrectionEvent, CorrectionKind, bounce_event
+from backhaul.messages import ConfirmReceipt, ProvideAccount
+from store import cases, corrections
 from store.tables import EntryRow
 from tests.servers.temporal import start_dev_server
 from tests.workflows.world import Plan, World, world
@@ -125,3 +126,40 @@ async def test_a_failed_case_is_reported_and_left(product: World) -> None:
 
 def test_every_finding_has_a_meaning() -> None:
     assert set(CLOSED_AS.values()) | {MISSING, TASK_FAILING} == set(MEANINGS)
+
+
+async def test_a_correction_that_nobody_started_is_started_and_carried_on(product: World) -> None:
+    """Its row was kept by a process that died before it could start the workflow; later the workflow is terminated."""
+    case = await product.open(Plan())
+    await case.pickup()
+    await case.until(lambda status: status.money.refunded.minor > 0, "the lightning refund")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    await case.handle.result()
+    key = f"{case.request.merchant_id}:{case.request.rma_id}:refund.pay-{case.request.order_id}:1"
+    await product.outside.control("psp", "bounces", {"key": key})
+    now = await product.now()
+    event = CorrectionEvent(event_id=bounce_event(key), occurred_at=now, payment_key=key)
+    async with product.store.transaction() as session:
+        row = await corrections.open_for(session, case.id.key, CorrectionKind.REFUND_BOUNCED, event, now)
+
+    assert await sweep(product, restart=False) == [Finding(MISSING, row.workflow_id)]
+    assert await sweep(product) == [Finding(MISSING, row.workflow_id, carried_on=True)]
+    handle = product.env.client.get_workflow_handle(row.workflow_id)
+    await product.asked(
+        lambda: product.backhaul.correction(case.id, 1), lambda said: said.waiting is not None, "asking for an account"
+    )
+    await handle.terminate("an operator's slip")
+    (found,) = await sweep(product)
+    assert (found.code, found.workflow_id, found.carried_on) == (TERMINATED, row.workflow_id, True)
+    await product.asked(
+        lambda: product.backhaul.correction(case.id, 1), lambda said: said.waiting is not None, "asking again"
+    )
+    await product.backhaul.report_correction(case.id, 1, "provide_account", ProvideAccount(account_ref="acc-1"))
+    assert (await handle.result())["outcome"] == "paid_otherwise"
+    async with product.store.read() as session:
+        bounced = (await session.exec(select(EntryRow).where(EntryRow.template == "J60"))).all()
+        paid = (await session.exec(select(EntryRow).where(EntryRow.template == "J61"))).all()
+    assert (len(bounced), len(paid)) == (1, 1)
+    assert await sweep(product) == []
