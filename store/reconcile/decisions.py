@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from sqlmodel import col, select
 
 from backhaul.errors import Rejected
-from backhaul.facts import BookRef, CoverKind
+from backhaul.facts import BookRef, CoverKind, Risk
 from backhaul.money import Money
 from store.authority import binding
 from store.effects import GIVEN_UP
@@ -127,7 +127,8 @@ async def decided_by_its_book(books: Books) -> AsyncIterator[Finding]:
                 continue
             own = {(decided.book_version, decided.book_hash)}
             kind = BY_COVER.get(row.decision)
-            wanted = own if kind is None else bound.get((row.case_key, kind)) or own
+            refused = (decided.judgement or {}).get("risk") == Risk.DENY  # no cover is in force for such a case (4.6)
+            wanted = own if kind is None or refused else bound.get((row.case_key, kind)) or own
             if (row.book_version, row.book_hash) not in wanted:
                 books_wanted = ", ".join(sorted(version for version, _ in wanted))
                 yield Finding(

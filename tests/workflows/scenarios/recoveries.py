@@ -1,4 +1,4 @@
-"""After the case: what was indemnified, or paid too early, is got back. X26 to X28.
+"""After the case: what was indemnified, or paid too early, is got back. X26 to X28; and what risk changes (4.6).
 
 A recovery starts as the case ends and outlives it, so that time is let pass by hand from then on.
 """
@@ -14,9 +14,10 @@ import pytest
 
 from activities.contract import RecoveryOutcome
 from backhaul.errors import Refusal
+from backhaul.facts import Risk
 from backhaul.ids import recovery_id
 from backhaul.ledger import CaseRef, I, P, freight_above_cap, made
-from backhaul.messages import ApplyRuling, CloseCase, ReportReceiptIssue, RetryStep
+from backhaul.messages import ApplyRuling, CloseCase, ConfirmReceipt, ReportReceiptIssue, RetryStep
 from backhaul.recoveries import RecoveryStatus
 from store import credit, ledger
 from tests.workflows.scenarios.registry import scenario
@@ -213,6 +214,26 @@ async def carrier_contests_and_is_right(world: World) -> Case:
     return case
 
 
+@scenario("X27", timer="recovery.demand_answer")
+async def carrier_pays_in_time(world: World) -> Case:
+    """The carrier accepts and pays on day 14: the insurer has all of it back, nothing is set off."""
+    recovery = await _demanded(world, answer="accept", pay_after_ms=0, hold=True)
+    case = recovery.case
+    await recovery.waits("demand_answer")
+    told = await case.now()
+    await _owe_the_carrier(case, 50_000)
+    await world.until(told + timedelta(days=13, hours=12) - A_MOMENT)
+    assert (await recovery.status()).state == "demanded"
+    await world.outside.control("courier", "release", {"match": recovery.claim_ref})
+    await world.until(told + timedelta(days=13, hours=12))
+    outcome = await recovery.outcome()
+    assert (outcome.state, outcome.recovered) == ("collected", cny(LOSS))
+    totals = templates(await case.entries())
+    assert (totals["J40"], totals["J44"], totals["J42"]) == (LOSS, LOSS, LOSS)
+    assert "J41" not in totals
+    return case
+
+
 # ---- from the consumer ---------------------------------------------------------------------------------------------
 
 
@@ -344,4 +365,38 @@ async def under_five_is_waived(world: World) -> Case:
     totals = templates(await case.entries())
     assert (totals["J50"], totals["J52"]) == (490, 490)
     assert await frozen(case) == (False, 0)
+    return case
+
+
+# ---- risk ----------------------------------------------------------------------------------------------------------
+
+
+@scenario("X11", timer="timers.receipt_silence")
+async def silence_accepts_nothing_that_must_be_checked(world: World) -> Case:
+    """step_up: no lightning, and the merchant's silence goes to a person, who rules that the consumer is refunded."""
+    case = await world.open(Plan(risk=Risk.STEP_UP))
+    await to_the_merchant(case)
+    assert "J20" not in templates(await case.entries())
+    await world.env.sleep(timedelta(days=10) + A_MOMENT)
+    await case.parks("ruling_needed")
+    assert "J23" not in templates(await case.entries())
+    await case.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "liability", "merchant")))
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.refunded) == ("refunded", cny(COAT))
+    assert templates(await case.entries())["J23"] == COAT
+    return case
+
+
+@scenario
+async def refused_cover_is_no_refused_return(world: World) -> Case:
+    """deny (拒赔): the return goes on without cover; its freight is the consumer's and is taken from the refund."""
+    case = await world.open(Plan(risk=Risk.DENY))
+    assert (case.first.outcome, case.first.rfi, case.first.rdv) == ("authorized", False, False)
+    await to_the_merchant(case)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    outcome = await case.end()
+    totals = templates(await case.entries())
+    assert not {"J10", "J20", "J30"} & totals.keys()
+    assert totals["J23"] == COAT
+    assert outcome.refunded == cny(COAT - totals["J56"])
     return case
