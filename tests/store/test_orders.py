@@ -63,6 +63,19 @@ async def test_an_order_is_signed_once(store: Store) -> None:
     assert bundle.order.signed_at == AT
 
 
+async def test_an_order_is_shipped_once_and_offers_follow_the_profile(store: Store) -> None:
+    fresh = an_order().model_copy(update={"signed_at": None})
+    await send(store, fresh)
+    shipped = fresh.model_copy(update={"shipped_at": AT})
+    profile = shipped.merchant.model_copy(update={"offers": True})
+    assert not (await send(store, shipped.model_copy(update={"merchant": profile}))).created
+    assert await refused(store, fresh.model_copy(update={"shipped_at": AT + timedelta(days=1)})) == "order_conflict"
+    async with store.read() as session:
+        bundle = await orders.get(session, "o1")
+    assert bundle is not None
+    assert (bundle.order.shipped_at, bundle.order.signed_at, bundle.merchant.offers) == (AT, None, True)
+
+
 async def test_other_contents_are_a_conflict(store: Store) -> None:
     await send(store, an_order())
     assert await refused(store, an_order(paid="1.00")) == "order_conflict"

@@ -72,6 +72,26 @@ async def merchant_authorizes_in_time(world: World) -> Case:
     return case
 
 
+@scenario("X1")
+async def merchant_given_more_time(world: World) -> Case:
+    """An operator gives the merchant a day more, visibly; the reminder keeps its time, and silence authorizes then."""
+    case = await world.open(REVIEWED)
+    before = await case.asked("merchant_review")
+    await case.say("extend_deadline", ExtendDeadline(seconds=86_400))
+    after = (await case.status()).waiting
+    assert after is not None and after.due - before.due == timedelta(days=1)
+    assert before.told is not None
+    await world.until(before.told + timedelta(hours=25))
+    await case.until_told(f"merchant:{case.request.merchant_id}", "review_reminder")
+    await world.until(before.due + timedelta(hours=1))
+    assert (await case.status()).regions["authorization"] == "requested"
+    await world.until(after.due + timedelta(minutes=1))
+    await to_the_merchant(case)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    assert (await case.end()).outcome == "refunded"
+    return case
+
+
 # ---- X2: the merchant asks the consumer --------------------------------------------------------------------------
 
 
@@ -214,6 +234,20 @@ async def refusal_overruled(world: World) -> Case:
     await to_the_merchant(case)
     await case.say("confirm_receipt", ConfirmReceipt())
     assert (await case.end()).refunded == cny(120_000)
+    return case
+
+
+@scenario("X13")
+async def refusal_given_more_time(world: World) -> Case:
+    """An operator gives the consumer a day more to escalate, visibly; then the case closes declined."""
+    case = await _refused(world)
+    before = await case.asked("escalation")
+    await case.say("extend_deadline", ExtendDeadline(seconds=86_400))
+    after = (await case.status()).waiting
+    assert after is not None and after.due - before.due == timedelta(days=1)
+    await world.until(before.due + timedelta(hours=1))
+    assert not (await case.status()).closed
+    assert (await case.end()).outcome == "declined"
     return case
 
 
