@@ -373,7 +373,7 @@ class PickupReport(Frozen):
     collected: Annotated[tuple[Token, ...], Field(max_length=50)] = ()
     inspected: bool = True
     findings: Annotated[tuple[DoorstepFinding, ...], Field(max_length=50)] = ()
-    taken: Annotated[tuple[ItemRef, ...], Field(max_length=200)] = ()
+    taken: Annotated[tuple[ItemRef, ...], Field(max_length=500)] = ()
     refusal: CourierRefusal | None = None
 
 

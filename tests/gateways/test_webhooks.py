@@ -143,6 +143,25 @@ def test_everyone_is_told_of_the_visit_and_each_of_its_own_findings() -> None:
     assert (two.collected, two.findings) == (("l1",), ())
     assert (three.collected, three.findings) == ((), ())
     assert {report.event_id for report in (one, two, three)} == {"evt_1"}
+    # Freight is shared among all that went along, so that each case is told of everything.
+    assert {report.taken for report in (one, two, three)} == {("m1/r1/l1", "m1/r1/l2", "m1/r2/l1")}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word", "refusal"),
+    [
+        ("rejected", "unpacked", "unpacked"),
+        ("rejected", "forbidden", "prohibited"),
+        ("rejected", "nothing_to_collect", "other"),
+        ("rejected", None, "other"),
+        ("missed", "unsafe", None),
+    ],
+)
+def test_a_refusal_is_one_of_our_words(outcome: str, word: str | None, refusal: str | None) -> None:
+    visit = PICKUP["pickup"] | {"outcome": outcome, "reason": word, "collected_refs": [], "inspection": None}
+    report = reports_for(read_event(_raw(PICKUP, pickup=visit)), [ONE])[ONE]
+    assert isinstance(report, PickupReport)
+    assert (report.refusal, report.reason, report.taken) == (refusal, word, ())
 
 
 def test_goods_of_a_case_that_is_no_member_are_left_out() -> None:
