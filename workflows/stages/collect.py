@@ -20,6 +20,9 @@ from workflows.stages.courier_log import poll
 from workflows.stages.scanning import Collection, call_off, expired, implied_scan, scan_of, scanned, withdrawn
 from workflows.stages.self_ship import self_ship
 
+CALLED_OFF = frozenset({"not_waiting"})
+"""With this the store says that the case left a visit."""
+
 
 @dataclass
 class Visits:
@@ -87,9 +90,11 @@ async def _book(run: CaseRun, visits: Visits) -> Booked | None:
             earliest=None if wished else now,
             packaging=visits.packaging,
         ),
+        hand_back=CALLED_OFF,
     )
     if isinstance(booked, Proof):
-        return None
+        # A case that is carried on anew meets the visits that it called off before: the next one.
+        return await _book(run, visits) if booked.state in CALLED_OFF else None
     run.regions.to(Region.LOGISTICS, "booked")
     run.waybill, run.pickup_id, run.courier = booked.waybill, booked.pickup_id, booked.courier
     run.standing = run.bookings[booked.waybill] = booked

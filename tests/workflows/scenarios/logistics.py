@@ -12,6 +12,7 @@ from backhaul.facts import Method, Reason
 from backhaul.ids import CaseId, claim_ref
 from backhaul.messages import (
     ApplyApproval,
+    Authorize,
     CloseCase,
     ConfirmReceipt,
     PickupOutcome,
@@ -177,6 +178,25 @@ async def late_scan_of_an_earlier_visit(world: World) -> Case:
     assert [(row.state, row.freight_minor) for row in rows] == [("collected", 1_200), ("voided", None)]
     await accepted(case)
     assert templates(await case.entries()) == ORDINARY
+    return case
+
+
+@scenario("X4")
+async def carried_on_past_a_visit_that_was_called_off(world: World) -> Case:
+    """A case whose history was lost starts anew: the visit that it had called off is not waited for, the next is."""
+    case = await world.open(Plan(tier=0, auto=False, reason=Reason.QUALITY))
+    await case.waits_for("merchant_review")
+    key, now = f"{case.request.merchant_id}/{case.request.rma_id}", await case.now()
+    before = pickups.Visit(key, 1, case.request.order_id, "addr", "default", now, now + SECOND, "sandbox", ())
+    async with world.store.transaction() as session:
+        joined = await pickups.join_or_create(session, before, now)
+        await pickups.leave(session, joined.pickup.pickup_id, key)
+        await pickups.voided(session, joined.pickup.pickup_id)
+    await case.say("authorize", Authorize())
+    await to_the_merchant(case)
+    await case.say("confirm_receipt", ConfirmReceipt())
+    assert (await case.ended()).outcome == "refunded"
+    assert any("pickup 2 booked" in event.what for event in (await case.status()).events)
     return case
 
 
