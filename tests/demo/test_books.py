@@ -13,6 +13,7 @@ from backhaul.ids import CaseId, claim_ref
 from sandbox.common.book import Book
 from sandbox.demo import plant
 from sandbox.demo.__main__ import MARK, fresh, options
+from sandbox.demo.board import _about
 from sandbox.demo.books import Movement, balanced, compare, sums
 from sandbox.demo.verdict import judge_case
 from sandbox.samples.__main__ import FILE
@@ -151,3 +152,9 @@ def test_an_earlier_demo_is_cleared_away(tmp_path: Path) -> None:
 def test_options() -> None:
     assert options([]).samples == FILE
     assert options(["--plant", "one-fen", "--twice", "--stay"]).plant == "one-fen"
+
+
+def test_a_parked_dispute_counts_for_its_return() -> None:
+    assert _about("dispute:m1:r-1.a:2") == "return:m1:r-1.a"
+    assert _about("return:m1:r1") == "return:m1:r1"
+    assert _about("recovery:m1.r1.loss.1") == "recovery:m1.r1.loss.1"
