@@ -169,7 +169,7 @@ def _in_place(key: str, purpose: str) -> str:
     if len(pieces) != 4:
         raise Refusal("invalid_id", f"{key!r} is not a payment key", field="key")
     merchant_id, rma_id, was, _ = pieces
-    return payment_key(CaseId(merchant_id, rma_id), f"{purpose}.{was.partition('.')[2] or was}")
+    return payment_key(CaseId(merchant_id, rma_id), f"{purpose}.{was.removeprefix('refund.')}")
 
 
 def batch_key(merchant_id: str, cut: str) -> str:

@@ -79,6 +79,7 @@ def payout(
 
 def test_keys_of_payouts_have_a_purpose_of_their_own() -> None:
     assert account_key("m1:r1:refund.pay-1:3") == "m1:r1:payout.pay-1:1"
+    assert account_key("m1:r1:undisputed.pay-1:1") == "m1:r1:payout.undisputed.pay-1:1"
     assert claim_key("m1:r1:refund.pay-1:3", 2) == "m1:r1:claim2.pay-1:1"
     assert (previous_key("m1:r1:refund.pay-1:3"), previous_key("m1:r1:refund.pay-1:1")) == (
         "m1:r1:refund.pay-1:2",
