@@ -15,6 +15,7 @@ from store.reconcile.journal import MOVES
 from store.reconcile.look import Books, Finding, amount
 from store.tables import ApprovalRow, CaseRow, CoverageRow, DecisionRow, EffectRow
 
+CHARGE = "charge"
 BY_COVER = {
     "freight_benefit": CoverKind.RFI.value,
     "indemnity": CoverKind.RDV.value,
@@ -87,10 +88,14 @@ async def keys_rise_on_proof(books: Books) -> AsyncIterator[Finding]:
             col(EffectRow.key) > window["after"], col(EffectRow.key) <= window["upto"]
         )
         later = {}
+        charges = set()
         for key, kind in await books.session.exec(some):
             attempt = key.rpartition(":")[2]
             if kind in MOVES and attempt.isdigit() and int(attempt) > 1:
-                later[f"{key.rpartition(':')[0]}:{int(attempt) - 1}"] = key
+                before_it = f"{key.rpartition(':')[0]}:{int(attempt) - 1}"
+                later[before_it] = key
+                if kind == CHARGE:
+                    charges.add(before_it)
         if not later:
             continue
         before = select(EffectRow.key, EffectRow.state, EffectRow.code).where(col(EffectRow.key).in_(sorted(later)))
@@ -99,6 +104,8 @@ async def keys_rise_on_proof(books: Books) -> AsyncIterator[Finding]:
             for key, state, code in await books.session.exec(before)
         }
         for key, follower in later.items():
+            if states.get(key) == "succeeded" and key in charges:
+                continue  # a charge that got a part has ended; the rest is a new one
             if states.get(key) != "failed":
                 yield Finding(14, "key_after_unknown", follower, f"{key} failed", states.get(key) or "never begun")
 
