@@ -218,6 +218,8 @@ class CaseRun(CaseDesk):
         self.given_up: int | None = None
         """So many movements were known when the parcel counted as lost."""
         self.found: CorrectionEvent | None = None
+        self.resettled = False
+        """A parcel that turned up has undone its loss already."""
 
     # ---- how it looks ----------------------------------------------------------------------------------------
 

@@ -64,11 +64,19 @@ class Amounts(Frozen):
 
 @dataclass(frozen=True)
 class Standing:
-    """What the case's claims came to before this settlement: those that stand, in order, and whether one was denied."""
+    """What the case's claims came to before this settlement: those that stand, in order, whether one was denied, and
+    what the insurer did not approve of the others. What it has decided once is not claimed again."""
 
     live: tuple[ClaimRow, ...]
     denied: bool
     done: Money
+    refused: Money
+
+    def payable(self, due: Money) -> Money:
+        """What of an indemnity that the rules make due stands, or can still be claimed."""
+        if due <= self.done:
+            return due
+        return self.done if self.denied else max(self.done, due - self.refused)
 
 
 def standing(rows: Sequence[ClaimRow], currency: str) -> Standing:
@@ -79,7 +87,13 @@ def standing(rows: Sequence[ClaimRow], currency: str) -> Standing:
         raise Transient("pending", f"the insurer has not decided on {open_.claim_ref}")
     appealed = {row.appeal_of for row in rows}
     denied = any(row.state == "denied" and row.claim_ref not in appealed for row in rows)
-    return Standing(live, denied, Money(minor=sum(claims.stands(row) for row in live), currency=currency))
+    refused = sum(row.reserved_minor - row.approved_minor for row in live)
+    return Standing(
+        live,
+        denied,
+        Money(minor=sum(claims.stands(row) for row in live), currency=currency),
+        Money(minor=max(0, refused), currency=currency),
+    )
 
 
 async def own_place(work: Work, facts: CaseFacts, scan: Scan) -> CaseFacts:
@@ -97,9 +111,9 @@ async def amounts_of(
 ) -> Amounts:
     """Fix the amounts, of facts that `own_place` made. Raises Rejected(`invariant_broken`) where they do not add up."""
     zero, done = Money.zero(loss.total.currency), stands.done
-    due, notes = (loss.payable if found.liable in PAID_FOR else zero), list[str]()
-    if stands.denied and due > done:
-        due, notes = done, [DENIED]
+    wanted = loss.payable if found.liable in PAID_FOR else zero
+    due = stands.payable(wanted)
+    notes = [DENIED] if due < wanted else []
     to_claim, overturned = max(due - done, zero), max(done - due, zero)
     part = await undisputed_part(work)
     before = part.lines if part is not None else ()

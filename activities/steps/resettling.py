@@ -115,8 +115,7 @@ async def _resettle(desk: Desk, work: Work, argument: Resettle) -> Resettled:
     if found.findings or found.lost:
         work.verdicts.append(loss.verdict)
     due = loss.payable if found.liable in PAID_FOR else loss.total - loss.total
-    if stands.denied:
-        due = due.at_most(stands.done)
+    due = stands.payable(due)
     to_claim = max(due - stands.done, loss.total - loss.total)
     await cases.store_facts(work.session, work.key, f"{STEP}:{argument.tag}", facts)
     plan = None
@@ -316,14 +315,14 @@ async def _consumer_back(
 
 
 def _give_back(work: Work, before: Before, ref: str, amount: Money, to: str, courier: str | None) -> MoneyBack:
-    key = payment_key(id_of(work.case), f"return.{ref}", before.n)
+    key = payment_key(id_of(work.case), f"return.{ref}.v{before.n}")
     return MoneyBack.model_validate(
         {"claim_ref": ref, "amount": amount, "key": key, "to": to, "courier": courier, "waybill": before.scan.waybill}
     )
 
 
 def _remit(work: Work, before: Before, one: Overturned) -> MoneyBack:
-    key = payment_key(id_of(work.case), f"overturn.{one.claim_ref}", before.n)
+    key = payment_key(id_of(work.case), f"overturn.{one.claim_ref}.v{before.n}")
     return MoneyBack(claim_ref=one.claim_ref, amount=one.amount, key=key, to="insurer")
 
 

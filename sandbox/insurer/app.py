@@ -15,7 +15,7 @@ from sandbox.common.errors import Refusal
 from sandbox.common.party import Party
 from sandbox.common.settings import PartySettings
 from sandbox.common.wire import Body, Call, Made, Nothing
-from sandbox.insurer.wire import Approval, Coverage, NewClaim, NewPayment, NewRemittance, NewReturn, Script
+from sandbox.insurer.wire import Approval, Coverage, NewClaim, NewPayment, NewRemittance, NewReturn, Release, Script
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS coverages (
@@ -56,6 +56,7 @@ class Insurer(Party):
         add_control_plane(self)
         self.control("/coverages", Coverage, self._bind)
         self.control("/scripts", Script, self._script)
+        self.control("/release", Release, self._release)
 
     def work(self) -> dict[str, Work]:
         """Some decisions come later."""
@@ -114,7 +115,10 @@ class Insurer(Party):
         if script.after_ms is not None:
             payload = {"outcome": script.outcome, "code": script.code, "approved": approved}
             self.book.plan("decide", ref, payload, at_us=call.now_us + script.after_ms * 1000)
-        elif script.decision != "pending":
+        elif script.decision == "pending":
+            payload = {"outcome": script.outcome, "code": script.code, "approved": approved}
+            self.book.plan("decide", ref, payload, at_us=call.now_us, held=True)
+        else:
             self._decide(ref, script.decision, script.code, approved)
         return Made(_view(self._get(ref)), ref, 200, amount, claim["currency"])
 
@@ -136,14 +140,14 @@ class Insurer(Party):
             body |= {"state": "refused", "code": "payment_refused"}
         elif script.payment == "late":
             body["state"] = "accepted"
-            if script.pay_after_ms is not None:
-                payload = body | {"key": call.key}
-                self.book.plan("pay", payment_ref, payload, at_us=call.now_us + script.pay_after_ms * 1000)
+            payload = body | {"key": call.key}
+            at_us = call.now_us + (script.pay_after_ms or 0) * 1000
+            self.book.plan("pay", ref, payload, at_us=at_us, held=script.pay_after_ms is None)
         else:
             self._paid(call.key, body, call.now_us)
         return Made(body, ref, 200, wanted.amount, wanted.currency, wanted.payee)
 
-    def _pay_later(self, payment_ref: str, payload: dict[str, Any]) -> None:
+    def _pay_later(self, claim_ref: str, payload: dict[str, Any]) -> None:
         self._paid(payload["key"], payload, now_us())
 
     def _paid(self, key: str, body: Body, at_us: int) -> None:
@@ -220,6 +224,15 @@ class Insurer(Party):
     def _script(self, call: Call[Script]) -> Body:
         keep_script(self.book, call.body.match, call.body)
         return {"match": call.body.match}
+
+    def _release(self, call: Call[Release]) -> Body:
+        """Let decisions and payments that wait without an end come now."""
+        released = 0
+        for row in self.book.all("SELECT id, subject FROM due WHERE held = 1"):
+            if call.body.match in row["subject"]:
+                self.book.run("UPDATE due SET held = 0, at_us = ? WHERE id = ?", call.now_us, row["id"])
+                released += 1
+        return {"released": released}
 
     def _decide_later(self, claim_ref: str, payload: dict[str, Any]) -> None:
         self._decide(claim_ref, payload["outcome"], payload["code"], payload["approved"])

@@ -62,13 +62,19 @@ class NewRemittance(Strict):
     currency: Currency
 
 
+class Release(Strict):
+    """Claims whose reference contains `match`: what the insurer holds back for them comes now."""
+
+    match: Text
+
+
 class Script(Strict):
     """How claims whose reference contains `match` are decided.
 
     `approve` and `deny` answer at once, or after `after_ms` when it is given (pending until then). `pending` turns to
-    `then` after `after_ms`, or stays pending without `after_ms`. `code` gives the reason of a denial. `approved` is
+    `then` after `after_ms`, or stays pending until it is released. `code` gives the reason of a denial. `approved` is
     less (or more) than was asked for; `reserve` is another reserve while it is pending; `complex` says that it takes
-    long. Payments of the claim: `pay` at once, `late` after `pay_after_ms` (never without), `refuse`.
+    long. Payments of the claim: `pay` at once, `late` after `pay_after_ms` (released without), `refuse`.
     """
 
     match: Text

@@ -17,17 +17,18 @@ from store.tables import ClaimRow, CoverageRow, EntryLineRow, OrderLineRow, Pick
 async def indemnities_within_loss(books: Books) -> AsyncIterator[Finding]:
     """4: indemnity per loss <= loss and <= what the cover had left; no loss is paid under two coverages."""
     claims = """
-        SELECT claim_ref, currency, reserved_minor, approved_minor, paid_minor FROM claims
+        SELECT claim_ref, currency, reserved_minor + reserve_change_minor, approved_minor, paid_minor FROM claims
         WHERE claim_ref > :after AND claim_ref <= :upto
-            AND (approved_minor > reserved_minor OR paid_minor > approved_minor)"""
+            AND (approved_minor > reserved_minor + reserve_change_minor OR paid_minor > approved_minor)"""
     async for ref, currency, reserved, approved, paid in books.found(ClaimRow.claim_ref, claims):
         said = f"{amount(approved, currency)} approved, {amount(paid, currency)} paid"
         yield Finding(4, "over_reserve", ref, f"<= {amount(reserved, currency)}", said)
     covers = """
         SELECT v.coverage_id, v.currency, v.sum_insured_minor, v.remaining_minor,
-            coalesce((SELECT sum(CASE WHEN c.state IN ('planned', 'reserved') THEN c.reserved_minor
-                ELSE c.approved_minor END) FROM claims c
-                WHERE c.coverage_id = v.coverage_id AND c.state <> 'denied'), 0) AS used
+            coalesce((SELECT sum(CASE WHEN c.state IN ('planned', 'reserved')
+                THEN c.reserved_minor + c.reserve_change_minor
+                ELSE c.approved_minor - c.overturned_minor END) FROM claims c
+                WHERE c.coverage_id = v.coverage_id AND c.state NOT IN ('denied', 'closed')), 0) AS used
         FROM coverages v WHERE v.coverage_id > :after AND v.coverage_id <= :upto"""
     async for cover, currency, insured, remaining, used in books.found(CoverageRow.coverage_id, covers):
         if insured - remaining != int(used) or not 0 <= remaining <= insured:
@@ -84,7 +85,8 @@ async def recoveries_within_indemnity(books: Books) -> AsyncIterator[Finding]:
 async def reserves_open(books: Books) -> AsyncIterator[Finding]:
     """8: I2200 of a claim is never negative and equals its open reserve; nothing is paid without one (I2210 too)."""
     rows = """
-        SELECT c.claim_ref, c.currency, CASE WHEN c.state = 'reserved' THEN c.reserved_minor ELSE 0 END AS wanted,
+        SELECT c.claim_ref, c.currency, CASE WHEN c.state = 'reserved'
+                THEN c.reserved_minor + c.reserve_change_minor ELSE 0 END AS wanted,
             coalesce((SELECT -sum({net}) FROM journal_lines l WHERE l.party = c.claim_ref AND l.account = 'I2200'), 0),
             coalesce((SELECT -sum({net}) FROM journal_lines l WHERE l.party = c.claim_ref AND l.account = 'I2210'), 0)
         FROM claims c WHERE c.claim_ref > :after AND c.claim_ref <= :upto"""

@@ -7,19 +7,17 @@ from temporalio import workflow
 from activities.contract import RecoveryPlan, Remedy, SettleCase
 from activities.declarations import settle_case
 from backhaul.case import Region
-from backhaul.facts import Liable, Party
-from backhaul.messages import TrackingStatus
+from backhaul.facts import Liable
 from workflows.case_run import CaseRun
 from workflows.stages.appealing import last_word
 from workflows.stages.indemnifying import begin, decision, hand_over, withdraw
-from workflows.stages.receive import Reception
+from workflows.stages.receive import Reception, turned_up
 from workflows.stages.refunding import refund
 from workflows.stages.resettling import resettle
 from workflows.stages.ruling import ruling
 
 REFUNDED = frozenset({"not_due", "succeeded", "unclaimed"})
 """The region of a refund that is not under way. One by lightning, or of an undisputed part, may still be parked."""
-HERE = frozenset({TrackingStatus.FOUND, TrackingStatus.DELIVERED})
 
 
 async def make_whole(run: CaseRun, reception: Reception) -> None:
@@ -46,25 +44,15 @@ async def make_whole(run: CaseRun, reception: Reception) -> None:
 
 
 async def _turns_up(run: CaseRun) -> bool:
-    """X9: while the case is open, a late arrival undoes the loss: the indemnity is overturned, nobody pays for it.
-
-    The consumer keeps the refund, and the merchant, who has the goods, the charge."""
-    told = len(run.mail.trackings)
-    await workflow.wait_condition(
-        lambda: run.idle or any(one.status in HERE for one in run.mail.trackings[told:]) or bool(run.close_reason)
-    )
-    if not any(one.status in HERE for one in run.mail.trackings[told:]):
+    """X9: a parcel that turns up while its loss is still being paid for undoes it: the indemnity is overturned, and
+    nobody is recovered from. The consumer keeps the refund; the merchant, who gets the goods, the charge."""
+    await workflow.wait_condition(lambda: run.idle or turned_up(run) is not None or bool(run.close_reason))
+    if turned_up(run) is None:
         return False
-    run.tell("the parcel that was lost is here", Party.COURIER)
     for claim in run.claims:
         await decision(claim)
     await resettle(run, "late", liable=Liable.NOBODY)
-    for region, states in (
-        (Region.LOGISTICS, ("delivered", "receipt_confirmed")),
-        (Region.INSPECTION, ("receipt_pending", "receipt_pass")),
-    ):
-        for state in states:
-            run.regions.to(region, state)
+    run.resettled = True
     return True
 
 

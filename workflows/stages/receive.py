@@ -10,7 +10,8 @@ from temporalio import workflow
 from backhaul.case import Region
 from backhaul.facts import Inspection, InspectionResult, Party
 from backhaul.messages import TrackingReport, TrackingStatus
-from backhaul.policy.parcels import fate, found_event, turned_up
+from backhaul.policy import parcels
+from backhaul.policy.parcels import fate, found_event
 from workflows.case_run import CaseRun
 from workflows.stages.courier_log import poll
 
@@ -51,9 +52,10 @@ def _returned(run: CaseRun) -> Reception:
 
 async def follow_found(run: CaseRun) -> None:
     """X9: what the case was settled on as lost turns up while it is still open. It is followed to the merchant as any
-    parcel; the amounts are fixed, so that the money is corrected after the close."""
-    while (sign := _turned_up(run)) is not None:
-        run.found = run.found or found_event(run.id, sign)
+    parcel. Money that was not undone at once (make_whole) is corrected after the close."""
+    while (sign := turned_up(run)) is not None:
+        if not run.resettled:
+            run.found = run.found or found_event(run.id, sign)
         run.tell(f"what was lost turned up: {sign.status.value} at {sign.occurred_at}", Party.COURIER)
         run.regions.to(Region.LOGISTICS, "in_transit")
         reception = await receive(run)
@@ -62,10 +64,11 @@ async def follow_found(run: CaseRun) -> None:
             run.regions.to(Region.INSPECTION, "receipt_fail" if reception.receipt else "receipt_pass")
 
 
-def _turned_up(run: CaseRun) -> TrackingReport | None:
+def turned_up(run: CaseRun) -> TrackingReport | None:
+    """The first sign that what the case was settled on as lost is there."""
     if run.given_up is None or run.regions[Region.LOGISTICS] != "lost":
         return None
-    return turned_up(item for item in run.mail.trackings[run.given_up :] if item.waybill == run.waybill)
+    return parcels.turned_up(item for item in run.mail.trackings[run.given_up :] if item.waybill == run.waybill)
 
 
 async def _transit(run: CaseRun) -> TrackingReport | None:

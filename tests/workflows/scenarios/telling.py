@@ -12,7 +12,7 @@ async def refused(case: Case, update: str, body: object, code: str) -> None:
     """The update is refused with this code and leaves nothing behind."""
     with pytest.raises(Refusal) as error:
         await case.say(update, body)
-    assert error.value.code == code
+    assert error.value.code == code, error.value.code
 
 
 async def to_the_merchant(case: Case) -> None:
