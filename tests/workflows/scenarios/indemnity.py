@@ -290,7 +290,7 @@ async def lost_parcel_is_found_after_the_close(world: World) -> Case:
 
 
 @scenario("X10", timer="timers.receipt_finding")
-async def objection_in_the_last_minute(world: World) -> Case:
+async def receipt_finding_in_the_last_minute(world: World) -> Case:
     """Objected 48 hours after signing, to the minute: charged, claimed and advanced at once; the carrier is to pay."""
     case = await world.open(ORDINARY)
     await to_the_merchant(case)
