@@ -85,7 +85,7 @@ _TABLE: dict[Region, dict[str, str]] = {
         "submitted": "succeeded abnormal alternate unclaimed",
         "abnormal": "alternate submitted succeeded unclaimed",
         "alternate": "abnormal submitted succeeded unclaimed",
-        "succeeded": "clawback_open due abnormal",
+        "succeeded": "clawback_open due abnormal unclaimed",
         "unclaimed": "due abnormal alternate",
         "clawback_open": "recovered written_off",
     },

@@ -28,7 +28,9 @@ async def refund(run: CaseDesk, parts: tuple[RefundPart, ...]) -> None:
     run.regions.to(Region.REFUND, "submitted")
     run.sums.under_way += sum(part.amount.minor for part in parts)
     results = await asyncio.gather(*(_refund_part(run, part) for part in parts))
-    run.regions.to(Region.REFUND, "succeeded" if all(results) else "unclaimed")
+    over = "succeeded" if all(results) else "unclaimed"
+    if run.regions.may(Region.REFUND, over):  # another refund of the case may have become unclaimed meanwhile
+        run.regions.to(Region.REFUND, over)
 
 
 async def _refund_part(run: CaseDesk, part: RefundPart) -> bool:
