@@ -10,14 +10,15 @@ from activities.contract import EndCase, Granted, Judgement, Receipt
 from activities.steps.amounts import Amounts
 from activities.steps.desk import SETTLED, Desk, Work
 from activities.steps.granting import REFUND_ONLY, step_of
+from activities.steps.loss import LOSS
 from activities.steps.opening import STEP as JUDGED
 from activities.steps.parcel import SCAN, Scan
 from backhaul.corrections import CorrectionKind
 from backhaul.errors import Rejected
 from backhaul.ledger import Account, I, JournalEntry, P, Side
 from backhaul.money import Money
-from store import cases, claims, corrections, credit, holds, ledger, pickups
-from store.tables import PickupMemberRow
+from store import cases, claims, corrections, credit, effects, holds, ledger, pickups
+from store.tables import ClaimRow, PickupMemberRow
 
 STEP = "end_case"
 GAVE_UP = frozenset({"declined", "withdrawn", "expired"})
@@ -133,6 +134,24 @@ async def reserves(work: Work) -> list[str]:
             broken.append(f"8: I2200 of {claim.claim_ref} is {-reserve.minor}")
         if claim.state in ("planned", "reserved"):
             broken.append(f"15: claim {claim.claim_ref} is {claim.state}")
+        if claim.kind == LOSS and claim.state in ("approved", "paid"):
+            broken += await _advance(work, claim)
+    return broken
+
+
+async def _advance(work: Work, claim: ClaimRow) -> list[str]:
+    """8 and 13: what left as an advance was approved by the insurer and, above the authority, by a second person."""
+    entries = [posted.entry for posted in await ledger.entries_of(work.session, work.key)]
+    mine = [entry for entry in entries if entry.claim_ref == claim.claim_ref]
+    approved, paid = -_sum(mine, P.MERCHANT_PAYABLE, "J31"), _sum(mine, P.MERCHANT_PAYABLE, "J34")
+    broken = []
+    if approved > claim.approved_minor or paid > approved:
+        broken.append(f"8: {paid} of {claim.claim_ref} paid out, {approved} approved")
+    if claim.second_person and paid:
+        keys = [entry.payment_key for entry in mine if entry.template == "J34" and entry.payment_key]
+        effect = await effects.get(work.session, keys[-1]) if keys else None
+        if effect is None or effect.approval_id is None:
+            broken.append(f"13: {claim.claim_ref} was paid without a second person")
     return broken
 
 

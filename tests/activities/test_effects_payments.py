@@ -256,3 +256,51 @@ async def test_a_batch_is_paid_once_and_only_as_it_was_formed(k: Kit) -> None:
 def test_the_last_delay_goes_on_for_ever() -> None:
     assert [delay_after(attempt, PATIENCE) for attempt in (1, 2, 3, 9)] == [60.0, 300.0, 300.0, 300.0]
     assert delay_after(1, None) is None
+
+
+# ---- who may pay an advance ----------------------------------------------------------------------------------------
+
+
+async def _claimed_above(k: Kit, rma: str, minor: int = 400_000) -> PayAdvance:
+    """A claim above the authority, approved by the insurer."""
+    case = await k.case(rma)
+    plan = loss_of(case, minor, approval_needed=True)
+    await k.run(k.insurers.claim_indemnity, ClaimIndemnity(case=case, plan=plan, patience=PATIENCE))
+    return PayAdvance(case=case, plan=plan, patience=PATIENCE)
+
+
+async def test_nobody_gets_around_the_second_person(k: Kit) -> None:
+    """The activity asked directly, as any workflow or the Temporal UI can: it believes the store and not the asker."""
+    asked = await _claimed_above(k, "around")
+    merchant, plan = asked.plan.payee, asked.plan
+    tries: dict[str, dict[str, Any]] = {
+        "approval_required": {"approval_needed": False},
+        "over_indemnity": {"approval_needed": False, "amount": Money(minor=1)},
+        "effect_conflict": {"approval_needed": False, "payee": "m2"},
+    }
+    for code, changes in tries.items():
+        forged = asked.model_copy(update={"plan": plan.model_copy(update=changes)})
+        assert code_of(await k.fails(k.payments.pay_advance, forged)) == ("Rejected", code)
+    other = asked.model_copy(update={"plan": plan.model_copy(update={"advance_key": "m1:around:advance:7"})})
+    assert code_of(await k.fails(k.payments.pay_advance, other)) == ("Rejected", "effect_conflict")
+    elsewhere = asked.model_copy(update={"case": asked.case.model_copy(update={"rma_id": "another"})})
+    assert code_of(await k.fails(k.payments.pay_advance, elsewhere)) == ("Rejected", "effect_conflict")
+    assert await k.world.payouts(merchant) == []
+    approval = await k.approve(asked.case, plan.advance_key, plan.amount, merchant)
+    paid = await k.run(k.payments.pay_advance, asked.model_copy(update={"approval_id": approval}))
+    assert paid.amount == plan.amount
+    again = asked.model_copy(update={"plan": plan.model_copy(update={"advance_key": "m1:around:advance:2"})})
+    assert code_of(await k.fails(k.payments.pay_advance, again)) == ("Rejected", "already_decided")
+    assert [one.amount for one in await k.world.payouts(merchant)] == [plan.amount]
+
+
+async def test_nothing_is_paid_out_without_a_reserve(k: Kit) -> None:
+    """Invariant 8: neither before the claim is reserved, nor before it is approved."""
+    case = await k.case("unreserved")
+    plan = loss_of(case)
+    asked = PayAdvance(case=case, plan=plan, patience=PATIENCE)
+    assert (await k.fails(k.payments.pay_advance, asked)).details[0]["code"] == "not_found"
+    await k.world.script("insurer", plan.claim_ref, decision="pending")
+    await k.run(k.insurers.claim_indemnity, ClaimIndemnity(case=case, plan=plan, patience=PATIENCE))
+    assert await k.numbers(case) == ["J30"]
+    assert code_of(await k.fails(k.payments.pay_advance, asked)) == ("Rejected", "over_indemnity")

@@ -157,3 +157,27 @@ async def test_lists_show_where_a_case_is(world: World) -> None:
     await world.end(case)
     await look()
     assert shown == [("pickup", "courier"), ("transit", "courier"), ("refunding", "psp"), ("closed", None)]
+
+
+@pytest.mark.parametrize("number", ["8", "13"])
+async def test_an_advance_that_nobody_allowed_keeps_the_case_open(world: World, number: str) -> None:
+    """Planted: paid out without the insurer's approval; paid out without the second person."""
+    await world.order(an_order(tier=0))
+    case = (await world.judge()).case
+    await world.collect(case, found())
+    plan = (await world.assess(case, found())).indemnity
+    assert plan is not None
+    await world.indemnify(case, plan)
+    remedy = await world.settle(case)
+    await world.refund(case, remedy.refunds)
+    assert remedy.recovery is not None
+    await world.remit(case, plan.claim_ref, remedy.recovery.amount)
+    async with world.store.transaction() as session:
+        row = await claims.need(session, plan.claim_ref, lock=True)
+        if number == "8":
+            row.approved_minor = row.paid_minor = 1
+        else:
+            row.second_person = True
+        session.add(row)
+    with pytest.raises(Exception, match=f"{number}: "):
+        await world.end(case)
