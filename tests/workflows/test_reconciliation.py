@@ -103,7 +103,7 @@ async def test_a_parked_run_looks_again_by_itself(skipping: World) -> None:
     await skipping.outside.capture(PHANTOM, 1_234)
     handle = await begin(skipping)
     first = await parked(handle)
-    await skipping.env.sleep(86_401)
+    await skipping.env.sleep(100_000)
     for _ in range(200):
         report = await handle.query(REPORT_QUERY, result_type=ReconciliationReport)
         if report.at > first.at:
