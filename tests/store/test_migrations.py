@@ -6,13 +6,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from store.engine import Store
-from store.migrate import main, migrate, sync_engine
+from store.migrate import configuration, main, migrate, sync_engine
 from store.tables import metadata
 
 
@@ -106,3 +107,42 @@ def test_the_journal_cannot_be_truncated(postgres_url: str) -> None:
     with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
         connection.execute(text("TRUNCATE journal_entries, journal_lines, settlement_legs"))
     engine.dispose()
+
+
+BEFORE = (
+    (
+        "INSERT INTO merchants (merchant_id, name, commission_bps, auto_authorize, credit_tier, updated_at) "
+        "VALUES ('m', 'M', 500, true, 0, '2025-06-01 08:00:00')"
+    ),
+    (
+        "INSERT INTO consumers (consumer_ref, tier, risk, frozen, limit_minor, used_minor, currency, updated_at) "
+        "VALUES ('c', 3, 'allow', false, 1000, 0, 'CNY', '2025-06-01 08:00:00')"
+    ),
+    (
+        "INSERT INTO orders (order_id, merchant_id, consumer_ref, paid_minor, currency, captured_at, content_hash) "
+        "VALUES ('o', 'm', 'c', 1000, 'CNY', '2025-06-01 08:00:00', 'h')"
+    ),
+    (
+        "INSERT INTO cases (case_key, merchant_id, rma_id, order_id, consumer_ref, workflow_id, request, request_hash, "
+        "book_version, book_hash, stage, refundable_minor, refunded_minor, withheld_minor, indemnified_minor, "
+        "freight_minor, currency, opened_at, updated_at) VALUES ('m/r', 'm', 'r', 'o', 'c', 'return:m:r', "
+        "'{\"address_ref\": \"addr-7\"}', 'h', '2025-05', 'h', 'pickup', 1000, 0, 0, 0, 0, 'CNY', "
+        "'2025-06-01 08:00:00', '2025-06-01 08:00:00')"
+    ),
+)
+
+
+def test_a_database_of_the_first_schema_is_carried_over(empty_url: str) -> None:
+    engine = sync_engine(empty_url)
+    with engine.begin() as connection:
+        command.upgrade(configuration(connection), "0001")
+        for statement in BEFORE:
+            connection.execute(text(statement.replace(":", "\\:")))
+    migrate(empty_url)
+    with engine.connect() as connection:
+        carried = connection.execute(text("SELECT case_key, address_ref, reopens FROM cases")).one()
+        merchant = connection.execute(text("SELECT merchant_id, offers FROM merchants")).one()
+        credit = connection.execute(text("SELECT credit_seq FROM consumers")).scalar_one()
+    engine.dispose()
+    assert tuple(carried) == ("m/r", "addr-7", None)
+    assert (merchant[0], bool(merchant[1]), credit) == ("m", False, 0)
