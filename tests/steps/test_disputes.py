@@ -12,7 +12,7 @@ from backhaul.facts import Inspection, Liable
 from backhaul.ledger import CaseRef
 from backhaul.messages import CreateApproval
 from store import authority, credit, holds
-from tests.steps.support import AT, World, an_order, at_receipt, claim_of, found, refused, yuan
+from tests.steps.support import AT, World, a_line, a_request, an_order, at_receipt, claim_of, found, refused, yuan
 
 LATE = at_receipt(found(severity=50), after=timedelta(hours=48, seconds=1))
 
@@ -284,3 +284,21 @@ async def test_a_dispute_keeps_its_case_out_of_settlement(world: World) -> None:
     await world.refund(case, remedy.refunds)
     await world.end(case)
     assert await reasons() == []
+
+
+async def test_an_overturn_gives_the_cover_its_limit_back(world: World) -> None:
+    """Two coats under one cover of 500.00: the first claim takes all of it and is overturned; the second has it."""
+    await world.order(an_order(a_line(paid="2400.00", quantity=2), rdv="500.00"))
+    first = (await world.judge(a_request("r1"))).case
+    await world.collect(first, found(severity=80))
+    plan = (await world.assess(first, found(severity=80))).indemnity
+    assert plan is not None
+    assert plan.amount == yuan("500.00")
+    await world.indemnify(first, plan)
+    remedy = await world.settle(first, "received_ok", at_receipt(), await world.rule(first, "merchant"))
+    assert [(one.amount, one.withheld) for one in remedy.recoveries] == [(yuan("500.00"), True)]
+    second = (await world.judge(a_request("r2"))).case
+    await world.collect(second, found(severity=80))
+    again = (await world.assess(second, found(severity=80))).indemnity
+    assert again is not None
+    assert again.amount == yuan("500.00")
