@@ -50,7 +50,7 @@ async def indemnities_within_loss(books: Books) -> AsyncIterator[Finding]:
 
 
 async def recoveries_within_indemnity(books: Books) -> AsyncIterator[Finding]:
-    """6: recovered <= indemnity + expense (there is none); remitted <= recovered."""
+    """6: recovered, less what was given back (J45), <= indemnity + expense (there is none); remitted <= recovered."""
     rows = """
         SELECT r.claim_ref, r.currency, r.amount_minor, r.accepted_minor, r.collected_minor + r.in_hand_minor,
             r.remitted_minor, coalesce(c.approved_minor, r.amount_minor) AS indemnity
@@ -69,14 +69,16 @@ async def recoveries_within_indemnity(books: Books) -> AsyncIterator[Finding]:
         SELECT e.claim_ref, l.currency,
             sum(CASE WHEN l.account = 'P2040' AND e.template <> 'J42' THEN -({net}) ELSE 0 END) AS recovered,
             sum(CASE WHEN l.account = 'P2040' AND e.template = 'J42' THEN {net} ELSE 0 END) AS remitted,
+            sum(CASE WHEN l.account = 'I5100' AND e.template = 'J45' THEN {net} ELSE 0 END) AS returned,
             sum(CASE WHEN l.account = 'P2000' AND e.template = 'J31' THEN -({net}) ELSE 0 END) AS indemnity
         FROM journal_entries e JOIN journal_lines l ON l.sequence = e.sequence
-        WHERE e.claim_ref > :after AND e.claim_ref <= :upto AND l.account IN ('P2040', 'P2000')
+        WHERE e.claim_ref > :after AND e.claim_ref <= :upto AND l.account IN ('P2040', 'P2000', 'I5100')
         GROUP BY e.claim_ref, l.currency"""
-    async for ref, currency, recovered, remitted, indemnity in books.found(ClaimRow.claim_ref, journal):
-        if recovered > indemnity:
-            wanted, said = f"<= {amount(indemnity, currency)}", f"{amount(recovered, currency)} in the journal"
-            yield Finding(6, "over_recovery", ref, wanted, said, int(recovered - indemnity), currency)
+    async for ref, currency, recovered, remitted, returned, indemnity in books.found(ClaimRow.claim_ref, journal):
+        kept = recovered - returned
+        if kept > indemnity:
+            wanted, said = f"<= {amount(indemnity, currency)}", f"{amount(kept, currency)} in the journal"
+            yield Finding(6, "over_recovery", ref, wanted, said, int(kept - indemnity), currency)
         if remitted > recovered:
             wanted, said = f"<= {amount(recovered, currency)}", f"{amount(remitted, currency)} remitted"
             yield Finding(6, "over_remitted", ref, wanted, said, int(remitted - recovered), currency)
@@ -113,7 +115,7 @@ async def freight_shared(books: Books) -> AsyncIterator[Finding]:
             (SELECT count(*) FROM pickups o WHERE o.waybill = p.waybill AND o.freight_minor IS NOT NULL) AS freights,
             (SELECT coalesce(-sum({net}), 0) FROM journal_entries e JOIN journal_lines l ON l.sequence = e.sequence
                 WHERE e.waybill = p.waybill AND (e.template = 'J12' AND l.account = 'I1000'
-                    OR e.template = 'J15' AND l.account = 'P1010')) AS paid
+                    OR e.template = 'J15' AND l.account = 'P1010' AND e.external_key = p.waybill)) AS paid
         FROM pickups p WHERE p.pickup_id > :after AND p.pickup_id <= :upto AND p.freight_minor IS NOT NULL"""
     async for pickup, waybill, currency, freight, shares, freights, paid in books.found(PickupRow.pickup_id, rows):
         whole = amount(freight, currency)

@@ -113,8 +113,8 @@ async def booked_outside(session: AsyncSession, *where: ColumnElement[bool]) -> 
             key = entry.external_key or entry.entry_key
             told = StatementLine(shown.provider, shown.kind, key, line.minor, line.currency, payee)
             rows.append(Booked(told, entry.at))
-        if entry.waybill is None:
-            continue
+        if entry.waybill is None or (entry.template == "J15" and entry.external_key is None):
+            continue  # money that goes back to a courier after an overturn (J45) is no freight
         if _PAYS_COURIER.get(entry.template) == (line.account, line.side):
             freight[entry.waybill, line.currency] += line.minor
             latest[entry.waybill] = max(entry.at, latest.get(entry.waybill, entry.at))
