@@ -207,6 +207,8 @@ class CaseRun(CaseDesk):
         self.asking = False
         """Does a question of the merchant wait for the consumer?"""
         self.self_ship = request.method is Method.SELF_SHIP
+        self.taking_waybill = False
+        """Is a waybill of the consumer's being recorded? It was given in time, whenever that ends."""
         self.scan_known: datetime | None = None
         self.closed_by: str | None = None
         self.moved_at: datetime | None = None

@@ -258,8 +258,12 @@ class ReturnCase:
     async def provide_waybill(self, said: ProvideWaybill) -> Ack:
         async with self._lock:
             self._allow(Update.PROVIDE_WAYBILL)  # another one may have come in while this one waited
-            await self._ask(record_waybill, RecordWaybill(case=self.case.judged.case, waybill=said))
-            self.case.mail.waybill = said
+            self.case.taking_waybill = True
+            try:
+                await self._ask(record_waybill, RecordWaybill(case=self.case.judged.case, waybill=said))
+                self.case.mail.waybill = said
+            finally:
+                self.case.taking_waybill = False
         return self._took(f"sent by themselves, waybill {said.waybill}", Party.CONSUMER)
 
     @provide_waybill.validator

@@ -154,6 +154,8 @@ class Server:
         """Is the answer of this attempt lost, as when the worker dies after the work and before saying so?"""
         self.before: Callable[[], None] = lambda: None
         """Called before each attempt: planned work of the outside may be due."""
+        self.flags: Sequence[int] = ()
+        """Logic flags of the SDK under which tasks run."""
         self.elsewhere: Callable[[], datetime | None] = lambda: None
         """When something happens outside by itself next."""
 
@@ -353,6 +355,7 @@ class Server:
 
     def _activation(self, run: Run, jobs: Sequence[WorkflowActivationJob]) -> WorkflowActivation:
         activation = WorkflowActivation(run_id=run.run_id, jobs=jobs, history_length=len(run.log))
+        activation.available_internal_flags.extend(self.flags)
         activation.timestamp.FromDatetime(self.now)
         return activation
 
@@ -491,6 +494,7 @@ class Server:
             is_local=asked.local,
             workflow_id=run.id,
             workflow_run_id=run.run_id,
+            started_time=self.now,
         )
         argument = CONVERTER.from_payloads(list(asked.arguments), [self._types[asked.name]])[0]
         answer = ResolveActivity(seq=asked.seq, is_local=asked.local)

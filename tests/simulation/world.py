@@ -231,6 +231,8 @@ class Simulation(World):
             method=plan.method,
             lines=tuple(ReturnLine(line_id=line, quantity=count) for line, count in back),
             address_ref=f"addr-{order.order_id}",
+            remedy=plan.remedy,
+            slot=None if plan.slot_in is None else self.server.do(self._slot(plan.slot_in)),
         )
         match = f"{request.merchant_id}/{request.rma_id}"
         self.server.do(self.outside.script("courier", match, **(courier or {})))

@@ -24,6 +24,7 @@ async def self_ship(run: CaseRun) -> Collection:
     if not await ask(
         run, Party.CONSUMER, "waybill_needed", "waybill", terms.self_ship_s, lambda: bool(mail.waybill) or _news(run)
     ):
+        await workflow.wait_condition(lambda: not run.taking_waybill)
         await poll(run)
     ended = await _known(run)
     if ended is not None:

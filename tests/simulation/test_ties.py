@@ -1,0 +1,525 @@
+"""An answer in the same workflow task as the timer that waits for it: an answer in time is an answer. Domain 5.
+
+No server can be made to hand over both at once; the simulated one can. Each tie brings a case into its wait, looks
+that the deadline is the book's, that nothing happened a second before it, and then what happens with the answer and
+without: at once, and in the books at the end. Each is told twice: the way in which the SDK takes a task's jobs now, and
+all of them at once, as it will (its logic flag 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+
+from backhaul.facts import Method, Party, Reason, RemedyKind
+from backhaul.ids import dispute_id
+from backhaul.messages import (
+    AnswerFinding,
+    AnswerInfo,
+    AnswerOffer,
+    ConfirmReceipt,
+    Decline,
+    Escalate,
+    ExtendDeadline,
+    FindingAnswer,
+    OfferAnswer,
+    ProvideWaybill,
+    ReportReceiptIssue,
+    RequestInfo,
+    SubmitEvidence,
+)
+from backhaul.slots import next_slot
+from tests.simulation.server import Run
+from tests.simulation.tied import SECOND, Awaited, Tied, jobs
+from tests.simulation.world import START, Plan, Simulation, library, simulation
+from tests.workflows.world import COAT, at_receipt
+
+HOUR = 3_600_000
+"""In milliseconds, as the courier's scripts count."""
+ALL_AT_ONCE = 2
+"""The SDK's logic flag: all jobs of a task before any code runs."""
+LOSS = 36_000
+"""30 % of the coat."""
+
+FREIGHT = {"J10": 1_200, "J11": 1_200, "J12": 1_200}
+"""One kilogram at 12.00, paid by the insurer to the courier."""
+REFUND = {"J23": COAT, "J21": COAT}
+
+
+def indemnity(minor: int) -> dict[str, int]:
+    """Reserved, approved, advanced to the merchant, funded by the insurer."""
+    return {"J30": minor, "J31": minor, "J34": minor, "J32": minor}
+
+
+def from_carrier(minor: int) -> dict[str, int]:
+    """Accepted, paid in cash, remitted."""
+    return {"J40": minor, "J44": minor, "J42": minor}
+
+
+TAKEN: dict[str, Any] = {"outcome": "picked_up", "after_ms": HOUR}
+KEPT_BACK = {**TAKEN, "hold": True}
+NO_SHOW = {"outcome": "no_show", "after_ms": HOUR}
+WAY = [{"status": "in_transit", "after_ms": HOUR}, {"status": "delivered", "after_ms": 10 * HOUR}]
+SLOW_WAY = [{"status": "in_transit", "after_ms": 30 * HOUR}, {"status": "delivered", "after_ms": 10 * HOUR}]
+PAID = {"answer": "accept", "after_ms": 0, "pay_after_ms": 0}
+
+
+def courier(*visits: dict[str, Any], way: Sequence[dict[str, Any]] = WAY) -> dict[str, Any]:
+    """What the courier does: its visits, the parcel's way; demands it accepts and pays."""
+    return {"visits": visits, "tracking": way, "demand": PAID}
+
+
+def found(severity: int, says: str) -> dict[str, Any]:
+    """A visit that finds damage, and what the consumer says to it."""
+    return {**TAKEN, "inspection": {"L1": {"finding": "damage", "severity": severity, "consumer": says}}}
+
+
+PLAIN = Plan(tier=0)
+REVIEWED = Plan(auto=False, reason=Reason.QUALITY, tier=0)
+OFFERED = Plan(offers=True, tier=0)
+MONEY = Plan(remedy=RemedyKind.REFUND_ONLY)
+
+Look = Callable[[Tied], None]
+
+
+def said(what: str) -> Look:
+    """This was said for people."""
+
+    def look(tied: Tied) -> None:
+        assert any(what in one for one in tied.told), tied.told
+
+    return look
+
+
+def is_in(region: str, state: str) -> Look:
+    """A region is there."""
+
+    def look(tied: Tied) -> None:
+        assert tied.region[region] == state, tied.region
+
+    return look
+
+
+def ended(outcome: str) -> Look:
+    """The case is over."""
+
+    def look(tied: Tied) -> None:
+        assert tied.run.closed and tied.sim.outcome(tied.case).outcome == outcome
+
+    return look
+
+
+class Tie(NamedTuple):
+    """One wait, the field of the book that holds its time, the answer, and what follows."""
+
+    path: str
+    field: str
+    begin: Callable[[Tied], Awaited]
+    """Bring the case into the wait."""
+    answer: Callable[[Tied], tuple[str, Any]]
+    answered: Look
+    silent: Look
+    books: Mapping[str, int]
+    """All that the case posted in the end, with the answer."""
+    books_silent: Mapping[str, int]
+    plan: Plan = PLAIN
+    script: Mapping[str, Any] = courier(TAKEN)
+    rules: str = "merchant"
+    where: Callable[[Tied], str] = lambda tied: tied.case
+    """The workflow that has the timer."""
+
+
+def waits(code: str) -> Callable[[Tied], Awaited]:
+    """Time alone leads there."""
+    return lambda tied: tied.waits(code)
+
+
+def says(update: str, body: Any) -> Callable[[Tied], tuple[str, Any]]:
+    """Always the same answer."""
+    return lambda tied: (update, body)
+
+
+def first_dispute(tied: Tied) -> str:
+    return dispute_id(tied.id, 1)
+
+
+# ---- the request -------------------------------------------------------------------------------------------------
+
+
+def asked_for_photos(tied: Tied) -> Awaited:
+    tied.waits("merchant_review")
+    tied.say("request_info", RequestInfo(question="photos"))
+    return tied.waits("info_answer")
+
+
+def declined(tied: Tied) -> Awaited:
+    tied.waits("merchant_review")
+    tied.say("decline", Decline(reason="worn"))
+    return tied.waits("escalation")
+
+
+REQUESTS = (
+    Tie(
+        "X1",
+        "timers.merchant_silence",
+        waits("merchant_review"),
+        says("decline", Decline(reason="worn")),
+        is_in("authorization", "declined"),
+        said("authorized by silence"),
+        {},
+        REFUND | FREIGHT,
+        plan=REVIEWED,
+    ),
+    Tie(
+        "X2",
+        "timers.info_answer",
+        asked_for_photos,
+        says("answer_info", AnswerInfo(note="as it came")),
+        is_in("authorization", "requested"),
+        ended("expired"),
+        REFUND | FREIGHT,
+        {},
+        plan=REVIEWED,
+    ),
+    Tie(
+        "X13",
+        "timers.escalation",
+        declined,
+        says("escalate", Escalate(reason="unfair")),
+        is_in("dispute", "evidence"),
+        ended("declined"),
+        REFUND | FREIGHT,
+        {},
+        plan=REVIEWED,
+        rules="authorize",
+    ),
+    Tie(
+        "X29",
+        "timers.refund_only_decision",
+        waits("merchant_review"),
+        says("decline", Decline(reason="worn")),
+        ended("declined"),
+        ended("refunded"),
+        {},
+        REFUND,
+        plan=MONEY,
+    ),
+    Tie(
+        "X30",
+        "timers.offer_answer",
+        waits("offer"),
+        says("answer_offer", AnswerOffer(answer=OfferAnswer.ACCEPT)),
+        ended("retained"),
+        said("the return goes on without the offer"),
+        {"J82": 1_440, "J21": 1_440},
+        REFUND | FREIGHT,
+        plan=OFFERED,
+    ),
+)
+
+# ---- the door ----------------------------------------------------------------------------------------------------
+
+
+def slot_over(tied: Tied) -> Awaited:
+    """The courier's first report of this wait is due after its slot."""
+    found = tied.waits("pickup")
+    pickup = library().current(tied.now).pickup
+    _, end = next_slot(tied.now, pickup.slot_lead.total_seconds(), pickup.slot_length.total_seconds())
+    return Awaited(end, found.due)
+
+
+def second_visit(tied: Tied) -> Awaited:
+    tied.waits("pickup", past=tied.waits("pickup").due)
+    return slot_over(tied)
+
+
+def sent_by_the_consumer(tied: Tied) -> tuple[str, Any]:
+    """The parcel is at the counter; its waybill is given at the last moment."""
+    ours = f"{tied.id.merchant_id}/{tied.id.rma_id}"
+    parcel = {"waybill": "SF-1", "items": [f"{ours}/L1"], "tracking": WAY}
+    tied.sim.server.do(tied.sim.outside.control("courier", "self_ship", parcel))
+    return "provide_waybill", ProvideWaybill(waybill="SF-1")
+
+
+def trace_over(tied: Tied) -> Awaited:
+    """Nothing moved for three days, and the courier was asked."""
+    first = tied.waits("delivery")
+    return Awaited(first.since, tied.waits("delivery", past=first.due).due)
+
+
+def moved_now(tied: Tied) -> None:
+    """The parcel has its three days anew, from the movement a second ago."""
+    assert tied.waits("delivery").due == tied.now - SECOND + timer(tied, "timers.trace")
+
+
+def asked_the_courier(tied: Tied) -> None:
+    """The parcel has until the seventh day."""
+    lost, trace = timer(tied, "timers.lost"), timer(tied, "timers.trace")
+    assert tied.waits("delivery").due == tied.now - trace + lost
+
+
+DOOR = (
+    # a visit that was held back is never made: three times missed, then no waybill in seven days
+    Tie(
+        "X3",
+        "timers.self_ship",
+        waits("waybill"),
+        sent_by_the_consumer,
+        said("sent by themselves, waybill SF-1"),
+        ended("expired"),
+        REFUND,
+        {},
+        plan=Plan(tier=0, method=Method.SELF_SHIP),
+    ),
+    Tie(
+        "X4",
+        "pickup.slot_grace",
+        slot_over,
+        lambda tied: ("report_pickup", tied.visited()),
+        is_in("logistics", "picked_up"),
+        said("visit 1: missed no_report"),
+        REFUND | FREIGHT,
+        {},
+        script=courier(KEPT_BACK),
+    ),
+    Tie(
+        "X5",
+        "pickup.slot_grace",
+        second_visit,
+        lambda tied: ("report_pickup", tied.visited()),
+        ended("expired"),
+        said("visit 2: missed no_report"),
+        {},
+        {},
+        script=courier(NO_SHOW, {**NO_SHOW, "hold": True}),
+    ),
+    Tie(
+        "X5, seven days in all",
+        "pickup.slot_grace",
+        lambda tied: Awaited(START + timedelta(days=7, hours=-2), tied.waits("pickup").due),
+        lambda tied: ("report_pickup", tied.visited()),
+        ended("expired"),
+        said("visit 1: missed no_report"),
+        {},
+        {},
+        plan=Plan(tier=0, slot_in=timedelta(days=7, hours=-4)),
+        script=courier({**NO_SHOW, "hold": True}),
+    ),
+    Tie(
+        "X7",
+        "timers.finding_answer",
+        waits("finding_answer"),
+        says("answer_finding", AnswerFinding(answer=FindingAnswer.WITHDRAW)),
+        ended("withdrawn"),
+        said("liable for CNY 360.00: consumer"),
+        FREIGHT,
+        {"J23": COAT, "J54": LOSS, "J21": COAT - LOSS, "J42": LOSS} | indemnity(LOSS) | FREIGHT,
+        script=courier(found(30, "silent"), way=SLOW_WAY),
+    ),
+)
+
+# ---- the parcel and the merchant ------------------------------------------------------------------------------------
+
+LOST = REFUND | FREIGHT | indemnity(COAT) | from_carrier(COAT)
+OBJECTED = ReportReceiptIssue(findings=(at_receipt(),))
+
+PARCEL = (
+    Tie(
+        "X9, trace",
+        "timers.trace",
+        waits("delivery"),
+        lambda tied: ("report_tracking", tied.movement("in_transit")),
+        moved_now,
+        asked_the_courier,
+        LOST,
+        LOST,
+        script=courier(TAKEN, way=()),
+    ),
+    Tie(
+        "X9, lost",
+        "timers.lost",
+        trace_over,
+        lambda tied: ("report_tracking", tied.movement("delivered")),
+        is_in("logistics", "delivered"),
+        is_in("logistics", "lost"),
+        REFUND | FREIGHT,
+        LOST,
+        script=courier(TAKEN, way=()),
+    ),
+    Tie(
+        "X11, confirmed",
+        "timers.receipt_silence",
+        waits("receipt"),
+        says("confirm_receipt", ConfirmReceipt()),
+        said("receipt confirmed"),
+        said("accepted by silence"),
+        REFUND | FREIGHT,
+        REFUND | FREIGHT,
+    ),
+    Tie(
+        "X11, objected",
+        "timers.receipt_silence",
+        waits("receipt"),
+        says("report_receipt_issue", OBJECTED),
+        is_in("dispute", "evidence"),
+        said("accepted by silence"),
+        REFUND | FREIGHT | indemnity(LOSS) | from_carrier(LOSS),
+        REFUND | FREIGHT,
+        rules="carrier",
+    ),
+    Tie(
+        "X12",
+        "timers.receipt_silence",
+        waits("receipt"),
+        says("report_receipt_issue", OBJECTED),
+        is_in("dispute", "evidence"),
+        said("accepted by silence"),
+        {"J20": COAT, "J21": COAT, "J22": COAT} | FREIGHT | indemnity(LOSS) | from_carrier(LOSS),
+        {"J20": COAT, "J21": COAT, "J22": COAT} | FREIGHT,
+        plan=Plan(),
+        rules="carrier",
+    ),
+)
+
+# ---- disputes ------------------------------------------------------------------------------------------------------
+
+SILENT = "the consumer and the merchant said nothing"
+NOTHING_MORE = says("submit_evidence", SubmitEvidence(nothing_more=True, by=Party.CONSUMER))
+
+
+def dispute_shows(what: str, *, absent: str = "") -> Look:
+    """A reviewer reads this on the dispute."""
+
+    def look(tied: Tied) -> None:
+        shown: str = tied.sim.server.query(first_dispute(tied), "status", str)
+        assert what in shown and (not absent or absent not in shown), shown
+
+    return look
+
+
+def objected(tied: Tied) -> Awaited:
+    """After the 48 hours in which an objection is paid in advance."""
+    tied.until(tied.waits("receipt").since + timedelta(hours=50))
+    tied.say("report_receipt_issue", OBJECTED)
+    return tied.waits("evidence")
+
+
+RULED = REFUND | FREIGHT
+
+DISPUTES = (
+    Tie(
+        "X8",
+        "timers.denial_evidence",
+        waits("evidence"),
+        NOTHING_MORE,
+        dispute_shows("the merchant said nothing", absent=SILENT),
+        dispute_shows(SILENT),
+        RULED,
+        RULED,
+        script=courier(found(30, "disputes")),
+        where=first_dispute,
+    ),
+    Tie(
+        "X14",
+        "timers.dispute_evidence",
+        objected,
+        NOTHING_MORE,
+        dispute_shows("the merchant said nothing", absent=SILENT),
+        dispute_shows(SILENT),
+        RULED,
+        RULED,
+        where=first_dispute,
+    ),
+)
+
+TIES = (*REQUESTS, *DOOR, *PARCEL, *DISPUTES)
+
+ticks = pytest.mark.parametrize("flags", [(), (ALL_AT_ONCE,)], ids=["in turn", "at once"])
+paths = pytest.mark.parametrize("tie", TIES, ids=[tie.path for tie in TIES])
+
+
+@pytest.fixture
+def world(flags: Sequence[int]) -> Iterator[Simulation]:
+    with simulation(7) as sim:
+        sim.server.flags = flags
+        yield sim
+
+
+def timer(tied: Tied, name: str) -> timedelta:
+    """A timer of the book by which the case goes."""
+    section, _, last = name.partition(".")
+    span: timedelta = getattr(getattr(library().current(tied.now), section), last)
+    return span
+
+
+def a_second_before(tie: Tie, sim: Simulation) -> tuple[Tied, datetime]:
+    """The case in its wait, one second before the deadline, and the deadline."""
+    tied = Tied(sim, tie.plan, tie.script)
+    since, due = tie.begin(tied)
+    assert due == since + timer(tied, tie.field)
+    tied.until(due - 2 * SECOND)
+    before = tied.seen()
+    tied.until(due - SECOND)
+    assert tied.seen() == before
+    return tied, due
+
+
+def together(sim: Simulation, run: Run, due: datetime) -> None:
+    """On to the deadline; what was said later arrives in the task of the timer."""
+    tasks = len(run.log)
+    while sim.server.now < due:
+        assert sim.jump()
+    assert sim.server.now == due
+    assert {"fire_timer", "do_update"} <= jobs(run, tasks)[0], jobs(run, tasks)
+
+
+@ticks
+@paths
+def test_an_answer_with_the_timer_counts(tie: Tie, world: Simulation) -> None:
+    """The domain: an answer in time is an answer, and what would have happened by itself does not."""
+    tied, due = a_second_before(tie, world)
+    update, body = tie.answer(tied)
+    answer = tied.say(update, body, to=tie.where(tied), later=True)
+    together(world, world.server.runs[tie.where(tied)], due)
+    assert answer.accepted and answer.refusal is None
+    tie.answered(tied)
+    tied.finish(tie.rules)
+    assert tied.books() == dict(tie.books)
+
+
+@ticks
+@paths
+def test_silence_has_its_outcome(tie: Tie, world: Simulation) -> None:
+    """What happens by itself, at the deadline and not before."""
+    tied, due = a_second_before(tie, world)
+    while world.server.now < due:
+        assert world.jump()
+    assert world.server.now == due
+    tie.silent(tied)
+    tied.finish(tie.rules)
+    assert tied.books() == dict(tie.books_silent)
+
+
+@ticks
+@paths
+def test_more_time_with_the_timer_is_more_time(tie: Tie, world: Simulation) -> None:
+    """An operator extends the deadline in its own task: it is armed again, visibly, and silence acts at the new one."""
+    tied, due = a_second_before(tie, world)
+    before = tied.seen()
+    where = tie.where(tied)
+    more = tied.say("extend_deadline", ExtendDeadline(seconds=3_600), to=where, later=True)
+    together(world, world.server.runs[where], due)
+    assert more.accepted and more.refusal is None
+    waiting = tied.status.waiting or tied.status.attention
+    assert waiting is not None and waiting.due == due + timedelta(hours=1)
+    tied.until(due + timedelta(hours=1) - SECOND)
+    assert (tied.region, tied.books()) == (before[0], before[-1])
+    while world.server.now < due + timedelta(hours=1):
+        assert world.jump()
+    if not tie.path.startswith("X9, trace"):
+        tie.silent(tied)
+    tied.finish(tie.rules)
+    assert tied.books() == dict(tie.books_silent)
