@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import Field
 
@@ -13,7 +14,7 @@ from activities.steps.loss import PAID_FOR, Liability, Loss, in_force
 from activities.steps.overturn import Overturned
 from activities.steps.parcel import STEP as SCANNED
 from activities.steps.parcel import Scan
-from activities.steps.undisputed import before_it, undisputed_part
+from activities.steps.undisputed import UndisputedPart, before_it, undisputed_part
 from backhaul.errors import Rejected, Transient
 from backhaul.facts import CaseFacts, Frozen, Liable
 from backhaul.ids import claim_ref, recovery_id
@@ -27,9 +28,9 @@ from backhaul.ledger import (
     withheld_from_refund,
 )
 from backhaul.money import Money
-from backhaul.policy.consequences import Consequences, consequences, line_relief
-from backhaul.policy.losses import LineLoss
-from backhaul.policy.refunds import LineRefund, RefundValue, refund_rest, refund_value
+from backhaul.policy.consequences import Consequences
+from backhaul.policy.refunds import LineRefund, RefundValue
+from backhaul.policy.settling import AmountsBroken, fix
 from store import cases, claims, credit, refunds
 from store.tables import ClaimRow
 
@@ -60,6 +61,7 @@ class Amounts(Frozen):
     pieces: tuple[Piece, ...] = ()
     found: Liability | None = None
     notes: tuple[str, ...] = ()
+    delivered_at: datetime | None = Field(default=None, description="from which the receipt's windows count")
 
 
 @dataclass(frozen=True)
@@ -116,25 +118,7 @@ async def amounts_of(
     notes = [DENIED] if due < wanted else []
     to_claim, overturned = max(due - done, zero), max(done - due, zero)
     part = await undisputed_part(work)
-    before = part.lines if part is not None else ()
-    refunded = {line.line_id: line.amount for line in before}
-    losses = tuple(relievable(one, refunded.get(one.line_id, zero)) for one in loss.lines)
-    result = consequences(
-        facts,
-        refund_value(facts).total,
-        loss.total,
-        due,
-        found.liable,
-        bool(scan.granted),
-        scan.consumer_owes if part is None else scan.consumer_owes - part.freight,
-        work.book,
-        losses,
-        Money.sum(refunded.values(), zero.currency) if part is not None else None,
-    )
-    charge = refund_rest(facts, before, line_relief(result, losses))
-    now = result.merchant_charge - Money.sum(refunded.values(), zero.currency)
-    if charge.total != now:
-        raise Rejected("invariant_broken", f"lines add up to {charge.total}, the charge is {now}")
+    result, charge = _fixed(work, facts, scan, found, loss, due, part)
     first = stands.live[0] if stands.live else None
     return Amounts(
         result=result,
@@ -149,10 +133,15 @@ async def amounts_of(
     )
 
 
-def relievable(one: LineLoss, refunded: Money) -> LineLoss:
-    """What was refunded as undisputed stands: the merchant is relieved of the rest of the line at most."""
-    whole = one.value if one.refundable is None else one.refundable
-    return one.model_copy(update={"refundable": max(whole - refunded, Money.zero(whole.currency))})
+def _fixed(
+    work: Work, facts: CaseFacts, scan: Scan, found: Liability, loss: Loss, due: Money, part: UndisputedPart | None
+) -> tuple[Consequences, RefundValue]:
+    before = None if part is None else part.lines
+    freight = scan.consumer_owes if part is None else scan.consumer_owes - part.freight
+    try:
+        return fix(facts, found, loss, due, bool(scan.granted), freight, before, work.book)
+    except AmountsBroken as broken:
+        raise Rejected(broken.code, str(broken)) from None
 
 
 def pieces(result: Consequences, rows: Sequence[ClaimRow]) -> tuple[Piece, ...]:

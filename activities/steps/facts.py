@@ -98,15 +98,6 @@ def collected_facts(facts: CaseFacts, collected: tuple[str, ...], *, self_ship: 
     return facts.model_copy(update={"lines": lines or facts.lines, "method": method})
 
 
-def with_remaining(facts: CaseFacts, kind: CoverKind, more: Money) -> CaseFacts:
-    """The facts with a cover's remaining limit as if `more` were free again."""
-    covers = tuple(
-        cover.model_copy(update={"remaining": cover.remaining + more}) if cover.kind is kind else cover
-        for cover in facts.covers
-    )
-    return facts.model_copy(update={"covers": covers})
-
-
 def consumer_facts(order: OrderBundle) -> ConsumerFacts:
     """The consumer's profile and credit line now."""
     consumer = order.consumer

@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from activities.contract import IndemnityPlan
 from activities.steps.desk import Desk, Work, id_of
-from activities.steps.facts import with_remaining
 from backhaul.errors import Rejected
-from backhaul.facts import CaseFacts, CoverFacts, CoverKind, Frozen, Liable, LineFinding, Verdict
+from backhaul.facts import CaseFacts, CoverFacts, CoverKind, Liable
 from backhaul.ids import claim_ref, payment_key
 from backhaul.messages import Ruling
 from backhaul.money import Money
-from backhaul.policy.indemnity import indemnity, payout_authority
-from backhaul.policy.losses import LineLoss, case_losses, lost_losses, total_loss
+from backhaul.policy import settling
+from backhaul.policy.indemnity import payout_authority
+from backhaul.policy.settling import PAID_FOR, Liability, Loss, with_remaining
 from store import authority, claims
 from store.tables import ClaimRow
 
 LOSS = "loss"
-PAID_FOR = frozenset({Liable.CONSUMER, Liable.CARRIER, Liable.INSURER})
-"""Whose fault the merchant is indemnified for: not their own (domain 4.5)."""
 
-
-class Liability(Frozen):
-    """Who is liable for what. `lost`: for the whole parcel."""
-
-    liable: Liable
-    findings: tuple[LineFinding, ...] = ()
-    lost: bool = False
-    ruled: bool = False
-
-
-@dataclass(frozen=True)
-class Loss:
-    """The loss by line and in all, and what RDV would pay for it."""
-
-    lines: tuple[LineLoss, ...]
-    total: Money
-    payable: Money
-    cover: CoverFacts | None
-    verdict: Verdict
+__all__ = [
+    "LOSS",
+    "PAID_FOR",
+    "Liability",
+    "Loss",
+    "in_force",
+    "loss_claims",
+    "loss_of",
+    "plan_indemnity",
+    "read_ruling",
+]
 
 
 async def read_ruling(work: Work, ruling_id: str) -> tuple[Liable, Ruling]:
@@ -57,10 +46,7 @@ def loss_of(desk: Desk, work: Work, facts: CaseFacts, found: Liability, in_use: 
     book = desk.book_of_cover(facts, CoverKind.RDV, work.book)
     if in_use is not None:
         facts = with_remaining(facts, CoverKind.RDV, in_use)
-    lines = lost_losses(facts) if found.lost else case_losses(facts, found.findings, book)
-    cover = facts.cover(CoverKind.RDV)
-    result = indemnity(facts, lines, cover, facts.cover(CoverKind.RFI) is not None, book)
-    return Loss(lines, total_loss(lines, book.currency), result.indemnity, cover, result.verdict)
+    return settling.loss_of(facts, found, book)
 
 
 async def loss_claims(work: Work) -> tuple[ClaimRow, ...]:

@@ -12,21 +12,14 @@ from activities.steps.facts import facts_of_request
 from activities.steps.reopening import reopened
 from backhaul.case import Stage
 from backhaul.errors import Refusal
-from backhaul.facts import CaseFacts, CoverKind, Method, Party, Risk, Verdict
+from backhaul.facts import CaseFacts, CoverKind, Method, Party, Risk
 from backhaul.ids import CaseId
 from backhaul.ledger import CaseRef
 from backhaul.messages import OpenReturn
 from backhaul.money import Money
-from backhaul.policy.authorization import authorization, may_decline
 from backhaul.policy.book import PolicyBook
-from backhaul.policy.eligibility import eligibility
-from backhaul.policy.freight import chargeable_g, freight_amount
-from backhaul.policy.offer import retention_offer
-from backhaul.policy.refund_only import refund_only
-from backhaul.policy.refunds import refund_value
-from backhaul.policy.risk import risk, under_risk
+from backhaul.policy.judging import judged
 from backhaul.policy.terms import terms_of
-from backhaul.policy.windows import is_shipped, is_signed
 from store import cases, evidence, orders, profiles
 from store.orders import OrderBundle
 from store.tables import CaseRow
@@ -40,15 +33,6 @@ _STAGES = {
     "declined": (Stage.CLOSING, None),
 }
 """Where a judged case goes on, for lists, and on whom it waits there."""
-_OUTCOMES = {
-    "auto": "authorized",
-    "merchant": "merchant_review",
-    "info": "info_requested",
-    "refer": "referred",
-}
-_RISKY = {"refer": "referred", "deny": "declined"}
-"""Money without goods is no right of the statute: the risk rules may refuse it (X29)."""
-_REFUND_ONLY = {"yes": "authorized", "merchant": "merchant_review", "platform": "merchant_review", "no": "declined"}
 
 
 async def judge(desk: Desk, argument: JudgeCase) -> Judgement:
@@ -101,64 +85,24 @@ async def _open(desk: Desk, session: AsyncSession, bundle: OrderBundle, key: str
 
 
 def judge_facts(case: CaseRef, facts: CaseFacts, book: PolicyBook, zone: str | None = None) -> Judgement:
-    """Eligible? If so: who says yes, and may the merchant say no? Is something offered for keeping the goods?"""
-    first = eligibility(facts, book)
-    if not facts.remedy.is_return:
-        return _judge_refund_only(case, facts, book, first)
-    if not first.yes:
-        return _judgement(case, facts, book, "declined", (first,))
-    scored = risk(facts, book)
-    decisive, declinable = authorization(facts, book, Risk(scored.outcome)), may_decline(facts, book)
-    verdicts: tuple[Verdict, ...] = (first, scored, decisive, declinable)
-    outcome, offer = _OUTCOMES[decisive.outcome], None
-    if facts.merchant.offers:
-        result = retention_offer(facts, freight_amount(chargeable_g(facts.lines, book), zone, book), book)
-        verdicts += (result.verdict,)
-        offer = result.amount if result.verdict.yes else None
-    judged = _judgement(case, facts, book, outcome, verdicts, decisive)
-    return judged.model_copy(update={"may_decline": declinable.outcome != "no", "offer": offer})
-
-
-def _judge_refund_only(case: CaseRef, facts: CaseFacts, book: PolicyBook, first: Verdict) -> Judgement:
-    """X29: not shipped, at once; under way, no; received, the merchant decides, unless the risk rules do."""
-    rule = refund_only(facts, is_shipped(facts), is_signed(facts), book)
-    if rule.outcome == "no" or not first.yes:
-        decisive = first if rule.outcome != "no" else rule
-        return _judgement(case, facts, book, "declined", (first, rule), decisive)
-    if rule.outcome != "yes":
-        scored = risk(facts, book)
-        if scored.outcome in _RISKY:
-            return _judgement(case, facts, book, _RISKY[scored.outcome], (first, rule, scored), scored)
-    judged = _judgement(case, facts, book, _REFUND_ONLY[rule.outcome], (first, rule), rule)
-    return judged.model_copy(update={"may_decline": True, "platform": rule.outcome == "platform"})
-
-
-def _judgement(
-    case: CaseRef,
-    facts: CaseFacts,
-    book: PolicyBook,
-    outcome: str,
-    verdicts: tuple[Verdict, ...],
-    decisive: Verdict | None = None,
-) -> Judgement:
-    decisive = decisive or verdicts[0]
-    scored = next((Risk(one.outcome) for one in verdicts if one.decision == "risk"), facts.consumer.risk)
-    facts = under_risk(facts, scored)
-    currency = facts.lines[0].paid.currency
+    """What the rules say of the request (backhaul.policy.judging), as the case keeps it."""
+    said = judged(facts, book, zone)
     return Judgement(
         case=case,
-        outcome=outcome,
-        reasons=decisive.reasons,
-        text=decisive.text,
-        paid=_paid(facts, currency),
-        refundable=refund_value(facts).total if verdicts[0].yes else Money.zero(currency),
-        rfi=facts.cover(CoverKind.RFI) is not None,
-        rdv=facts.cover(CoverKind.RDV) is not None,
-        may_decline=True,
-        risk=scored,
+        outcome=said.outcome,
+        reasons=said.decisive.reasons,
+        text=said.decisive.text,
+        paid=_paid(facts, facts.lines[0].paid.currency),
+        refundable=said.refundable,
+        rfi=said.risk is not Risk.DENY and facts.cover(CoverKind.RFI) is not None,
+        rdv=said.risk is not Risk.DENY and facts.cover(CoverKind.RDV) is not None,
+        may_decline=said.may_decline,
+        offer=said.offer,
+        platform=said.platform,
+        risk=said.risk,
         book=book.ref,
         terms=terms_of(book),
-        verdicts=verdicts,
+        verdicts=said.verdicts,
     )
 
 

@@ -19,7 +19,6 @@ from activities.steps.amounts import (
     new_recoveries,
     pieces,
     release_credit,
-    relievable,
     standing,
 )
 from activities.steps.desk import SETTLED, Desk, Work, id_of
@@ -45,8 +44,9 @@ from backhaul.ledger import (
     withheld_from_refund,
 )
 from backhaul.money import Money
-from backhaul.policy.consequences import Consequences, consequences, line_relief
-from backhaul.policy.refunds import LineRefund, RefundValue, refund_rest, refund_value
+from backhaul.policy.consequences import Consequences
+from backhaul.policy.refunds import LineRefund, RefundValue
+from backhaul.policy.settling import AmountsBroken, fix_again
 from store import cases, claims, ledger
 from store.tables import ClaimRow, RecoveryRow
 
@@ -229,22 +229,11 @@ def _amounts(
 ) -> tuple[Consequences, RefundValue]:
     """The consequences of the new liability over the whole case, and what is charged now: after lightning all of it,
     else what was not charged before. What was withheld is decided anew, what has left is not."""
-    zero = Money.zero(work.book.currency)
-    granted, done = bool(before.scan.granted), before.charged
-    charged = {one.line_id: one.amount for one in _by_line(done, zero)}
-    losses = loss.lines
-    gone = None
-    if not granted:
-        gone = Money.sum(charged.values(), zero.currency) - before.last.result.withhold
-        losses = tuple(relievable(one, charged.get(one.line_id, zero)) for one in losses)
-    refund = refund_value(facts).total
-    result = consequences(facts, refund, loss.total, due, found.liable, granted, zero, work.book, losses, gone)
-    if granted:
-        return result, refund_value(facts, line_relief(result, losses))
-    charge = refund_rest(facts, done, line_relief(result, losses))
-    if charge.total != result.merchant_charge - Money.sum(charged.values(), zero.currency):
-        raise Rejected("invariant_broken", f"lines add up to {charge.total} of {result.merchant_charge}")
-    return result, charge
+    granted, withheld = bool(before.scan.granted), before.last.result.withhold
+    try:
+        return fix_again(facts, found, loss, due, granted, before.charged, withheld, work.book)
+    except AmountsBroken as broken:
+        raise Rejected(broken.code, str(broken)) from None
 
 
 # ---- what was recovered, and is not owed any more -------------------------------------------------------------------

@@ -23,26 +23,14 @@ from activities.steps.parcel import SCAN, Scan, scan_facts
 from activities.steps.parts import refund_parts
 from backhaul.case import Stage
 from backhaul.errors import Rejected
-from backhaul.facts import CaseFacts, Frozen, Inspection, Liable, Party
+from backhaul.facts import CaseFacts, Liable, Party
 from backhaul.money import Money
-from backhaul.policy.comparison import compare, comparison
-from backhaul.policy.liability import has_finding, liability
-from backhaul.policy.risk import CHECKED
+from backhaul.policy.settling import RETURNED, Heard, Judged, uncovered, who_is_liable
 from store import cases, claims, evidence
 
 STEP = "settle_case"
 REMEDY = "remedy"
-RETURNED, RETURNED_TO_CONSUMER = "returned", "returned_to_consumer"
-LATE, NO_COVER, RULED, CHECK_NEEDED = "late_objection", "no_cover", "ruled", "receipt_check_needed"
-SILENCE = "receipt_silence"
-
-
-class Judged(Frozen):
-    """Who is liable, why, and whether the merchant's own objection alone says so."""
-
-    found: Liability
-    reasons: tuple[str, ...]
-    objection: bool = False
+RULED = "ruled"
 
 
 async def settle(desk: Desk, argument: SettleCase) -> Remedy:
@@ -73,8 +61,7 @@ async def _settle(desk: Desk, work: Work, argument: SettleCase, step: str) -> Re
     loss = loss_of(desk, work, facts, judged.found, held)
     if argument.event == RETURNED:  # nothing is lost that a cover pays for
         loss = replace(loss, payable=Money.zero(loss.total.currency))
-    if judged.objection and loss.total and not loss.payable and argument.claimed is None:
-        judged = Judged(found=_open(judged.found), reasons=(NO_COVER, *loss.verdict.reasons))
+    judged = uncovered(judged, loss, claimed=argument.claimed is not None)
     if judged.found.lost or judged.found.findings:
         work.verdicts.append(loss.verdict)
     await cases.store_facts(work.session, work.key, step, facts)
@@ -123,6 +110,7 @@ async def _carry_out(
     await post_amounts(work, scan, amounts)
     parts = await refund_parts(work, amounts.result.refund_now, scan.reimburse)
     recoveries = await recoveries_of(work, scan, amounts, live, back)
+    amounts = amounts.model_copy(update={"delivered_at": argument.delivered_at})
     await cases.record(work.session, work.key, SETTLED, argument, amounts, work.at)
     await cases.add_money(work.session, work.key, withheld=amounts.result.withhold.minor)
     await _show(work, *((Stage.REFUNDING, Party.PSP) if parts else (Stage.CLOSING, Party.PLATFORM)))
@@ -156,35 +144,16 @@ async def _judge(work: Work, argument: SettleCase, facts: CaseFacts) -> Judged:
     at_door = await cases.recorded(work.session, work.key, AT_DOOR, Liability)
     if argument.re_ruled is not None:
         at_door = await _re_ruled(work, argument.re_ruled, at_door)
-    receipt = argument.receipt
-    flagged = door is not None and has_finding(door)
-    objection = receipt is not None and has_finding(receipt) and not flagged and not argument.lost
-    source = receipt if objection else door
-    findings = source.findings if source is not None else ()
-    if at_door is not None and not objection:
-        findings = at_door.findings
+    heard = Heard(argument.event, door, argument.receipt, argument.delivered_at, at_door)
     if argument.ruling_id is not None:
         liable, ruling = await read_ruling(work, argument.ruling_id)
         # Without findings of its own a ruling against the carrier after a loss is about the whole parcel.
         whole = argument.lost and ruling.findings is None and liable in (Liable.CARRIER, Liable.INSURER)
-        stands = findings if ruling.findings is None else ruling.findings
+        stands = heard.findings if ruling.findings is None else ruling.findings
         return Judged(found=Liability(liable=liable, findings=stands, lost=whole, ruled=True), reasons=(RULED,))
-    if argument.event == RETURNED:
-        return Judged(found=Liability(liable=Liable.CONSUMER, lost=True), reasons=(RETURNED_TO_CONSUMER,))
-    late = receipt is not None and has_finding(receipt) and _late(work, argument, receipt)
-    if argument.lost or flagged or objection:
-        items = compare(facts, door, receipt, argument.lost, late, work.book)
-        work.verdicts.append(comparison(facts, items, work.book))
-    verdict = liability(facts, door, receipt, argument.lost, work.book)
-    work.verdicts.append(verdict)
-    found = Liability(liable=Liable(verdict.outcome), findings=findings, lost=argument.lost)
-    if at_door is not None and at_door.ruled and found.liable in (Liable.CONSUMER, Liable.MERCHANT):
-        return Judged(found=at_door, reasons=(RULED,))
-    if objection and late:
-        return Judged(found=_open(found), reasons=(LATE,))
-    if argument.event == SILENCE and work.risk in CHECKED and found.liable is Liable.NOBODY:
-        return Judged(found=_open(found), reasons=(CHECK_NEEDED,))
-    return Judged(found=found, reasons=verdict.reasons, objection=objection)
+    judged, verdicts = who_is_liable(heard, facts, work.risk, work.book)
+    work.verdicts += verdicts
+    return judged
 
 
 async def _re_ruled(work: Work, ruling_id: str, before: Liability | None) -> Liability:
@@ -192,14 +161,3 @@ async def _re_ruled(work: Work, ruling_id: str, before: Liability | None) -> Lia
     liable, ruling = await read_ruling(work, ruling_id)
     findings = ruling.findings if ruling.findings is not None else before.findings if before is not None else ()
     return Liability(liable=liable, findings=findings, ruled=True)
-
-
-def _late(work: Work, argument: SettleCase, receipt: Inspection) -> bool:
-    """X10: an objection with an advance comes within 48 h of the delivery."""
-    if argument.delivered_at is None:
-        return False
-    return receipt.at > argument.delivered_at + work.book.timers.receipt_finding
-
-
-def _open(found: Liability) -> Liability:
-    return found.model_copy(update={"liable": Liable.UNDETERMINED})

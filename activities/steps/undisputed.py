@@ -10,8 +10,8 @@ from backhaul.errors import Rejected
 from backhaul.facts import CaseFacts, CoverKind, Frozen
 from backhaul.ledger import freight_withheld, refund_due
 from backhaul.money import Money
-from backhaul.policy.losses import LineLoss, case_losses
 from backhaul.policy.refunds import LineRefund, refund_value
+from backhaul.policy.settling import undisputed_value
 from store import cases, refunds
 
 STEP = "refund_undisputed"
@@ -47,8 +47,7 @@ async def _refund(desk: Desk, work: Work, argument: RefundUndisputed) -> Undispu
         zero = Money.zero(work.order.order.currency)
         return Undisputed(charged=zero, disputed=zero)  # lightning refunded all of it: the refund stands (X12)
     whole = refund_value(facts)
-    losses = case_losses(facts, argument.findings, desk.book_of_cover(facts, CoverKind.RDV, work.book))
-    charge = refund_value(facts, {one.line_id: _disputed(one) for one in losses})
+    charge = undisputed_value(facts, argument.findings, desk.book_of_cover(facts, CoverKind.RDV, work.book))
     freight = scan.consumer_owes.at_most(charge.total)
     work.post(
         refund_due(work.case, charge.total, charge.commission, part=UNDISPUTED),
@@ -62,12 +61,6 @@ async def _refund(desk: Desk, work: Work, argument: RefundUndisputed) -> Undispu
     await cases.record(work.session, work.key, UNDISPUTED, argument, part, work.at)
     await cases.store_facts(work.session, work.key, STEP, facts)
     return Undisputed(charged=charge.total, disputed=whole.total - charge.total, refunds=parts)
-
-
-def _disputed(one: LineLoss) -> Money:
-    """A loss that cannot be counted yet disputes the whole line."""
-    whole = one.value if one.refundable is None else one.refundable
-    return whole if one.unverifiable or one.severity_unknown else one.relief
 
 
 async def undisputed_part(work: Work) -> UndisputedPart | None:

@@ -1,0 +1,236 @@
+"""Who is liable at the end of a case, what that costs, and what is charged. Rules 4.3, 4.5 and their fixed readings.
+
+What the steps of a case decide by, and what a backtest decides by again: nothing here knows a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from backhaul.facts import CaseFacts, CoverFacts, CoverKind, Frozen, Inspection, Liable, LineFinding, Risk, Verdict
+from backhaul.money import Money
+from backhaul.policy.book import PolicyBook
+from backhaul.policy.comparison import compare, comparison
+from backhaul.policy.consequences import Consequences, consequences, line_relief
+from backhaul.policy.indemnity import indemnity
+from backhaul.policy.liability import has_finding, liability
+from backhaul.policy.losses import LineLoss, case_losses, lost_losses, total_loss
+from backhaul.policy.refunds import LineRefund, RefundValue, refund_rest, refund_value
+from backhaul.policy.risk import CHECKED
+
+PAID_FOR = frozenset({Liable.CONSUMER, Liable.CARRIER, Liable.INSURER})
+"""Whose fault the merchant is indemnified for: not their own (rule 4.5)."""
+RETURNED, SILENCE = "returned", "receipt_silence"
+LATE, NO_COVER, CHECK_NEEDED = "late_objection", "no_cover", "receipt_check_needed"
+RETURNED_TO_CONSUMER = "returned_to_consumer"
+
+
+class Liability(Frozen):
+    """Who is liable for what. `lost`: for the whole parcel."""
+
+    liable: Liable
+    findings: tuple[LineFinding, ...] = ()
+    lost: bool = False
+    ruled: bool = False
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss by line and in all, and what RDV would pay for it."""
+
+    lines: tuple[LineLoss, ...]
+    total: Money
+    payable: Money
+    cover: CoverFacts | None
+    verdict: Verdict
+
+
+class Judged(Frozen):
+    """Who is liable, why, and whether the merchant's own objection alone says so."""
+
+    found: Liability
+    reasons: tuple[str, ...]
+    objection: bool = False
+
+
+class AmountsBroken(ValueError):
+    """The lines do not add up to the charge: a bug, never input."""
+
+    code = "invariant_broken"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """How the goods ended up, and what was seen. `event` as in SettleCase; `at_door`: what was found for the door."""
+
+    event: str
+    door: Inspection | None = None
+    receipt: Inspection | None = None
+    delivered_at: datetime | None = None
+    at_door: Liability | None = None
+
+    @property
+    def lost(self) -> bool:
+        return self.event == "lost"
+
+    @property
+    def flagged(self) -> bool:
+        """Was anything found at the door?"""
+        return self.door is not None and has_finding(self.door)
+
+    @property
+    def objection(self) -> bool:
+        """Is the merchant's finding the only one?"""
+        return self.receipt is not None and has_finding(self.receipt) and not self.flagged and not self.lost
+
+    @property
+    def findings(self) -> tuple[LineFinding, ...]:
+        """The findings that count."""
+        if self.at_door is not None and not self.objection:
+            return self.at_door.findings
+        source = self.receipt if self.objection else self.door
+        return () if source is None else source.findings
+
+
+def who_is_liable(heard: Heard, facts: CaseFacts, risk: Risk, book: PolicyBook) -> tuple[Judged, tuple[Verdict, ...]]:
+    """By the ruling at the door where nothing new came up, else by the rules; with the verdicts of it."""
+    if heard.event == RETURNED:
+        found = Liability(liable=Liable.CONSUMER, lost=True)
+        return Judged(found=found, reasons=(RETURNED_TO_CONSUMER,)), ()
+    said: tuple[Verdict, ...] = ()
+    late = heard.receipt is not None and has_finding(heard.receipt) and is_late(heard, book)
+    if heard.lost or heard.flagged or heard.objection:
+        items = compare(facts, heard.door, heard.receipt, heard.lost, late, book)
+        said += (comparison(facts, items, book),)
+    verdict = liability(facts, heard.door, heard.receipt, heard.lost, book)
+    said += (verdict,)
+    found = Liability(liable=Liable(verdict.outcome), findings=heard.findings, lost=heard.lost)
+    at_door = heard.at_door
+    if at_door is not None and at_door.ruled and found.liable in (Liable.CONSUMER, Liable.MERCHANT):
+        return Judged(found=at_door, reasons=("ruled",)), said
+    if heard.objection and late:
+        return Judged(found=left_open(found), reasons=(LATE,)), said
+    if heard.event == SILENCE and risk in CHECKED and found.liable is Liable.NOBODY:
+        return Judged(found=left_open(found), reasons=(CHECK_NEEDED,)), said
+    return Judged(found=found, reasons=verdict.reasons, objection=heard.objection), said
+
+
+def uncovered(judged: Judged, loss: Loss, *, claimed: bool) -> Judged:
+    """An objection that no cover pays for is a dispute without an advance (rule 4.5)."""
+    if judged.objection and loss.total and not loss.payable and not claimed:
+        return Judged(found=left_open(judged.found), reasons=(NO_COVER, *loss.verdict.reasons))
+    return judged
+
+
+def is_late(heard: Heard, book: PolicyBook) -> bool:
+    """X10: an objection with an advance comes within 48 h of the delivery."""
+    if heard.delivered_at is None or heard.receipt is None:
+        return False
+    return heard.receipt.at > heard.delivered_at + book.timers.receipt_finding
+
+
+def left_open(found: Liability) -> Liability:
+    """A human rules."""
+    return found.model_copy(update={"liable": Liable.UNDETERMINED})
+
+
+def with_remaining(facts: CaseFacts, kind: CoverKind, more: Money) -> CaseFacts:
+    """The facts with a cover's remaining limit as if `more` were free again."""
+    covers = tuple(
+        cover.model_copy(update={"remaining": cover.remaining + more}) if cover.kind is kind else cover
+        for cover in facts.covers
+    )
+    return facts.model_copy(update={"covers": covers})
+
+
+def loss_of(facts: CaseFacts, found: Liability, book: PolicyBook) -> Loss:
+    """The loss of a finding, or of a lost parcel, and what RDV pays for it. `book`: the one of the cover."""
+    lines = lost_losses(facts) if found.lost else case_losses(facts, found.findings, book)
+    cover = facts.cover(CoverKind.RDV)
+    result = indemnity(facts, lines, cover, facts.cover(CoverKind.RFI) is not None, book)
+    return Loss(lines, total_loss(lines, book.currency), result.indemnity, cover, result.verdict)
+
+
+def undisputed_value(facts: CaseFacts, findings: Sequence[LineFinding], book: PolicyBook) -> RefundValue:
+    """What nobody disputes of a denied finding: all of every line but what the finding may cost."""
+    losses = case_losses(facts, findings, book)
+    return refund_value(facts, {one.line_id: _disputed(one) for one in losses})
+
+
+def fix(
+    facts: CaseFacts,
+    found: Liability,
+    loss: Loss,
+    due: Money,
+    granted: bool,
+    freight_due: Money,
+    before: Sequence[LineRefund] | None,
+    book: PolicyBook,
+) -> tuple[Consequences, RefundValue]:
+    """Every amount of a case, and what is charged now by line. `due`: what RDV pays; `before`: the undisputed part,
+    None where there was none. Raises AmountsBroken where the lines do not add up."""
+    currency = loss.total.currency
+    refunded = {one.line_id: one.amount for one in before or ()}
+    done = Money.sum(refunded.values(), currency)
+    losses = tuple(relievable(one, refunded.get(one.line_id, Money.zero(currency))) for one in loss.lines)
+    result = consequences(
+        facts,
+        refund_value(facts).total,
+        loss.total,
+        due,
+        found.liable,
+        granted,
+        freight_due,
+        book,
+        losses,
+        None if before is None else done,
+    )
+    charge = refund_rest(facts, before or (), line_relief(result, losses))
+    now = result.merchant_charge - done
+    if charge.total != now:
+        raise AmountsBroken(f"lines add up to {charge.total}, the charge is {now}")
+    return result, charge
+
+
+def fix_again(
+    facts: CaseFacts,
+    found: Liability,
+    loss: Loss,
+    due: Money,
+    granted: bool,
+    charged: Sequence[LineRefund],
+    withheld: Money,
+    book: PolicyBook,
+) -> tuple[Consequences, RefundValue]:
+    """The consequences of a new liability over the whole case, and what is charged: after lightning all of it, else
+    what was not `charged` before. What was `withheld` is decided anew, what has left is not."""
+    zero = Money.zero(loss.total.currency)
+    by_line: dict[str, Money] = {}
+    for one in charged:
+        by_line[one.line_id] = by_line.get(one.line_id, zero) + one.amount
+    losses, gone = loss.lines, None
+    if not granted:
+        gone = Money.sum(by_line.values(), zero.currency) - withheld
+        losses = tuple(relievable(one, by_line.get(one.line_id, zero)) for one in losses)
+    refund = refund_value(facts).total
+    result = consequences(facts, refund, loss.total, due, found.liable, granted, zero, book, losses, gone)
+    if granted:
+        return result, refund_value(facts, line_relief(result, losses))
+    charge = refund_rest(facts, charged, line_relief(result, losses))
+    if charge.total != result.merchant_charge - Money.sum(by_line.values(), zero.currency):
+        raise AmountsBroken(f"lines add up to {charge.total} of {result.merchant_charge}")
+    return result, charge
+
+
+def relievable(one: LineLoss, refunded: Money) -> LineLoss:
+    """What was refunded as undisputed stands: the merchant is relieved of the rest of the line at most."""
+    whole = one.value if one.refundable is None else one.refundable
+    return one.model_copy(update={"refundable": max(whole - refunded, Money.zero(whole.currency))})
+
+
+def _disputed(one: LineLoss) -> Money:
+    """A loss that cannot be counted yet disputes the whole line."""
+    whole = one.value if one.refundable is None else one.refundable
+    return whole if one.unverifiable or one.severity_unknown else one.relief
