@@ -12,18 +12,11 @@ from backhaul.facts import CaseFacts, CoverKind, Frozen
 from backhaul.ids import claim_ref, parse_case_key, parse_item_ref, payment_key
 from backhaul.ledger import courier_paid, freight_above_cap, self_ship_borne_by_merchant
 from backhaul.money import Money
-from backhaul.policy.freight import FreightBenefit, chargeable_g, freight_amount, freight_benefit, share_freight
+from backhaul.policy.freight import FreightBenefit, Share, chargeable_g, freight_amount, freight_benefit, share_out
 from store import cases, claims, pickups
 from store.tables import ClaimRow, PickupRow
 
 FREIGHT = "freight"
-
-
-class FreightShare(Frozen):
-    """A case's part of a shared waybill. `remaining`: what the RFI had left when the case's turn came."""
-
-    share: Money
-    remaining: Money
 
 
 class Freight(Frozen):
@@ -118,7 +111,7 @@ async def _freight_claims(work: Work, case_key: str) -> tuple[ClaimRow, ...]:
 
 async def _share(
     desk: Desk, work: Work, argument: RecordPickup, pickup_id: str, facts: CaseFacts
-) -> tuple[PickupRow, FreightShare]:
+) -> tuple[PickupRow, Share]:
     """This case's share. The first case of the waybill computes and keeps all of them, and plans every claim."""
     book = desk.book_of_cover(facts, CoverKind.RFI, work.book)
     on_board = {**await _on_board(work, argument, pickup_id), work.key: facts}
@@ -128,9 +121,9 @@ async def _share(
     pickup = await pickups.need(work.session, pickup_id)
     if pickup.freight_minor is None:
         await _share_out(desk, work, argument, facts, pickup, on_board)
-    kept = await cases.recorded(work.session, work.key, _step(pickup), FreightShare)
+    kept = await cases.recorded(work.session, work.key, _step(pickup), Share)
     nothing = Money.zero(book.currency)
-    return pickup, kept or FreightShare(share=nothing, remaining=nothing)
+    return pickup, kept or Share(share=nothing, remaining=nothing)
 
 
 def _step(pickup: PickupRow) -> str:
@@ -165,24 +158,19 @@ async def _share_out(
 ) -> None:
     """Freight of everything that went along, shared by chargeable weight; then each uses the cover, by rma_id."""
     book = desk.book_of_cover(facts, CoverKind.RFI, work.book)
-    everything = [line for one in on_board.values() for line in one.lines]
-    total = freight_amount(chargeable_g(everything, book), pickup.zone, book)
-    keys = {parse_case_key(key).rma_id: key for key in on_board}
-    shares = share_freight(total, [(rma, chargeable_g(on_board[key].lines, book)) for rma, key in keys.items()])
     cover = facts.cover(CoverKind.RFI)
     left = Money.zero(book.currency)
     if cover is not None:
         freed = [await _rebind(work, key, argument.report.waybill) for key in on_board]
         left = cover.remaining + Money(minor=sum(freed), currency=book.currency)
-    for rma_id, share in shares.items():
+    keys = {parse_case_key(key).rma_id: key for key in on_board}
+    total, shares = share_out({rma: on_board[key].lines for rma, key in keys.items()}, pickup.zone, left, book)
+    for rma_id, part in shares.items():
         key = keys[rma_id]
-        await cases.record(
-            work.session, key, _step(pickup), argument.report, FreightShare(share=share, remaining=left), work.at
-        )
-        insured = share.at_most(left)
+        await cases.record(work.session, key, _step(pickup), argument.report, part, work.at)
+        insured = part.share.at_most(part.remaining)
         if cover is not None and insured:
             await _plan(work, key, cover.coverage_id, insured, f"courier:{pickup.courier}", argument.report.waybill)
-            left = left - insured
     await pickups.set_freight(
-        work.session, pickup.pickup_id, total, {keys[rma]: share for rma, share in shares.items()}
+        work.session, pickup.pickup_id, total, {keys[rma]: part.share for rma, part in shares.items()}
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -57,6 +57,27 @@ def share_freight(total: Money, cases: Sequence[tuple[str, int]]) -> dict[str, M
     if len(set(names)) != len(names):
         raise ValueError("a case is on the waybill twice")
     return dict(zip(names, total.split([weight for _, weight in ordered]), strict=True))
+
+
+class Share(Frozen):
+    """A case's part of a shared waybill. `remaining`: what the RFI had left when the case's turn came."""
+
+    share: Money
+    remaining: Money
+
+
+def share_out(
+    on_board: Mapping[str, Sequence[LineFacts]], zone: str | None, left: Money, book: PolicyBook
+) -> tuple[Money, dict[str, Share]]:
+    """The freight of everything that went along (rma_id to its lines), and each case's share of it, in order of
+    rma_id; each uses what the cover has `left` in its turn."""
+    total = freight_amount(chargeable_g([line for lines in on_board.values() for line in lines], book), zone, book)
+    shares = share_freight(total, [(rma, chargeable_g(lines, book)) for rma, lines in on_board.items()])
+    out = {}
+    for rma_id, share in shares.items():
+        out[rma_id] = Share(share=share, remaining=left)
+        left = left - share.at_most(left)
+    return total, out
 
 
 def freight_benefit(
