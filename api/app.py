@@ -14,6 +14,7 @@ from api.dispatch import Dispatcher
 from api.guard import Guard
 from api.routes import (
     authority,
+    backtests,
     consumers,
     corrections,
     disputes,
@@ -74,6 +75,7 @@ def create_app(
         store=store,
         backhaul=backhaul_client,
         book_of_version=book_of_version or _books(settings),
+        library=load_library(settings.policy_books),
         dispatcher=dispatcher,
         now=now,
     )
@@ -86,6 +88,7 @@ def create_app(
         corrections,
         recoveries,
         reconciliation,
+        backtests,
         authority,
         disputes,
         merchants,

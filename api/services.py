@@ -13,6 +13,7 @@ from api.dispatch import Dispatcher
 from api.settings import Settings
 from backhaul.client import Backhaul
 from backhaul.facts import BookRef
+from backhaul.policy.library import Library
 from store.engine import Store
 
 Clock = Callable[[], datetime]
@@ -31,6 +32,7 @@ class Services:
     store: Store
     backhaul: Backhaul
     book_of_version: Callable[[str], BookRef]
+    library: Library
     dispatcher: Dispatcher
     now: Clock
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from backhaul.facts import Frozen
 from backhaul.money import Money
@@ -71,6 +72,16 @@ class CaseBacktest(Frozen):
     after: Figures
     rules: tuple[str, ...] = ()
 
+    def without_decisions(self) -> Self:
+        """The figures alone, for a long list."""
+        sides = {name: getattr(self, name).model_copy(update={"decisions": ()}) for name in ("before", "after")}
+        return self.model_copy(update=sides)
+
+    @property
+    def why(self) -> str:
+        """Why the case cannot be compared; empty where it can."""
+        return next((one.why for one in (self.before, self.after) if one.known is Known.NOT_COMPARABLE), "")
+
     @property
     def counted(self) -> bool:
         """Are both sides known, so that the difference means something?"""
@@ -91,5 +102,84 @@ class BacktestPage(Frozen):
     book: str | None
     against: str
     cases: tuple[CaseBacktest, ...]
-    looked: int = Field(description="cases of this page, with those that do not differ")
+    looked: int = Field(description="cases of this page, with those that are left out")
+    not_comparable: dict[str, int] = Field(default_factory=dict, description="of these, by reason")
     next: str | None = None
+
+
+Sums = dict[str, dict[str, int]]
+"""Currency to name of an amount to minor units."""
+
+
+class RuleLine(BaseModel):
+    """One rule: in how many cases it decides otherwise, and the change in money of those in which it is decisive."""
+
+    rule: str
+    cases: int = 0
+    decisive: int = 0
+    money: Sums = Field(default_factory=dict)
+
+
+class BacktestReport(BaseModel):
+    """Pages added up. Every change is the other book's figure less the baseline's, over the cases both decide."""
+
+    book: str | None
+    against: str
+    looked: int = 0
+    differ: int = 0
+    ends_declined: int = 0
+    denials: int = 0
+    float_s: int = Field(default=0, description="of cases that are refunded under both")
+    lightning: int = 0
+    money: Sums = Field(default_factory=dict)
+    rules: dict[str, RuleLine] = Field(default_factory=dict)
+    unknown: dict[str, int] = Field(default_factory=dict, description="cases that end in a question, by question")
+    not_comparable: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def equal(self) -> int:
+        """Cases in which nothing differs."""
+        return self.looked - self.differ - sum(self.unknown.values()) - sum(self.not_comparable.values())
+
+    def add(self, page: BacktestPage) -> None:
+        """One page more; cases of it that do not differ may be left out."""
+        self.looked += page.looked
+        for why, count in page.not_comparable.items():
+            self.not_comparable[why] = self.not_comparable.get(why, 0) + count
+        for case in page.cases:
+            if case.counted:
+                self._count(case)
+            elif case.differs:
+                why = case.after.why or case.before.why
+                self.unknown[why] = self.unknown.get(why, 0) + 1
+
+    def _count(self, case: CaseBacktest) -> None:
+        if not case.differs:
+            return
+        self.differ += 1
+        before, after = case.before, case.after
+        self.ends_declined += (after.outcome == "ends_declined") - (before.outcome == "ends_declined")
+        self.denials += after.denied - before.denied
+        self.lightning += after.lightning - before.lightning
+        if before.float_s is not None and after.float_s is not None:
+            self.float_s += after.float_s - before.float_s
+        change = changes(case)
+        _add(self.money, change)
+        for place, rule in enumerate(case.rules):
+            line = self.rules.setdefault(rule, RuleLine(rule=rule))
+            line.cases += 1
+            if place == 0:
+                line.decisive += 1
+                _add(line.money, change)
+
+
+def changes(case: CaseBacktest) -> dict[str, Money]:
+    """By how much each amount changes; what stays is left out."""
+    pairs = {name: case.after.amounts[name] - amount for name, amount in case.before.amounts.items()}
+    return {name: amount for name, amount in pairs.items() if amount}
+
+
+def _add(sums: Sums, change: dict[str, Money]) -> None:
+    for name, amount in change.items():
+        of = sums.setdefault(amount.currency, {})
+        of[name] = of.get(name, 0) + amount.minor

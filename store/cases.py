@@ -325,7 +325,7 @@ async def list_cases(session: AsyncSession, wanted: CaseFilter, after: str | Non
             statement = statement.where(col(moment).is_not(None) if there else col(moment).is_(None))
     opened, key = col(CaseRow.opened_at), col(CaseRow.case_key)
     if after is not None:
-        at, last = _cursor(after)
+        at, last = read_cursor(after)
         statement = statement.where(or_(opened < at, and_(opened == at, key < last)))
     found = (await session.exec(statement.order_by(opened.desc(), key.desc()).limit(limit + 1))).all()
     rows = tuple(found[:limit])
@@ -333,7 +333,8 @@ async def list_cases(session: AsyncSession, wanted: CaseFilter, after: str | Non
     return CasePage(rows, f"{rows[-1].opened_at.isoformat()}~{rows[-1].case_key}" if more else None)
 
 
-def _cursor(text: str) -> tuple[datetime, str]:
+def read_cursor(text: str) -> tuple[datetime, str]:
+    """Where a page of cases ended. Raises Refusal(`invalid_input`) for other text."""
     at, _, key = text.partition("~")
     try:
         opened = datetime.fromisoformat(at)

@@ -15,7 +15,8 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from backhaul.cli import accounts, cases, reconciling, remote, tables
+from backhaul.backtests import BacktestReport, CaseBacktest
+from backhaul.cli import accounts, backtesting, cases, reconciling, remote, tables
 from backhaul.cli import credit as credit_line
 from backhaul.cli import doctor as examination
 from backhaul.cli.doctor import Finding
@@ -296,6 +297,60 @@ def credit(
             credit_line.show(out, line)
 
     run(work(), as_json=as_json)
+
+
+@app.command()
+def backtest(
+    against: Annotated[str, typer.Option(help="The policy book to decide by.")],
+    book: Annotated[str | None, typer.Option(help="The baseline; each case's own books without it.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="merchant, rma, order, from, to, outcome or reason; several are all."),
+    ] = None,
+    explain: Annotated[
+        str | None, typer.Option(metavar="MERCHANT/RMA", help="Both sides of one case, decision by decision.")
+    ] = None,
+    show: Annotated[int, typer.Option(min=0, help="List so many of the cases that differ.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Decide stored cases again by another policy book, over the API. Reads only: no money moves."""
+
+    async def work() -> None:
+        api = remote.from_environment()
+        if api is None:
+            raise usage("backtest needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
+        async with api:
+            named = backtesting.parameters(book, against, where or ())
+            if explain is not None:
+                merchant, rma = case_of(explain, None)
+                if merchant is None:
+                    raise usage("name the case as MERCHANT/RMA")
+                case = await backtesting.explained(api, named, merchant, rma)
+                emit(case) if as_json else backtesting.show_case(out, case)
+                return
+            await _backtest(api, named, show, as_json=as_json)
+
+    run(work(), as_json=as_json)
+
+
+async def _backtest(api: remote.Api, named: dict[str, str], show: int, *, as_json: bool) -> None:
+    """Add the pages up. As JSON: a line for each case that differs, as it comes, and the report last."""
+    report = BacktestReport(book=named.get("book"), against=named["against"])
+    kept: list[CaseBacktest] = []
+    bar = backtesting.Bar(err, shown=err.is_terminal and not as_json)
+    with bar.running():
+        async for page in backtesting.pages(api, named):
+            report.add(page)
+            bar.move(report)
+            if as_json:
+                for case in page.cases:
+                    emit(case)
+            kept += page.cases[: max(0, show - len(kept))]
+    if as_json:
+        emit({"report": report.model_dump(mode="json")})
+    else:
+        more = report.differ + sum(report.unknown.values()) - len(kept)
+        backtesting.show(out, report, kept, more)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
+from backhaul.backtests import BacktestPage
 from backhaul.client import request_hash
 from backhaul.credit import CreditLine, FreezeCredit, UnfreezeCredit
 from backhaul.errors import CODES, BackhaulError, Refusal, Transient, Unknown
@@ -117,6 +118,10 @@ class Api:
         path = f"/v1/returns/{part(rma_id, 'rma_id')}/corrections/refund_claimed"
         body = ClaimRefund(account_ref=account_ref)
         return await self._call(CorrectionStatus, "POST", path, body, params=_of(merchant_id))
+
+    async def backtest(self, named: dict[str, str]) -> BacktestPage:
+        """GET /v1/backtests: one page."""
+        return await self._call(BacktestPage, "GET", "/v1/backtests", params=named)
 
     async def ready(self) -> None:
         """GET /readyz. Raises Transient while the API cannot work."""

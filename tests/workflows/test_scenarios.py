@@ -10,6 +10,7 @@ from backhaul.policy.library import load_library
 from store.reconcile import check_books
 from tests.replay.recorded import record
 from tests.workflows.books import differences
+from tests.workflows.retrial import NOT_COMPARABLE, differences_of
 from tests.workflows.scenarios import SCENARIOS
 from tests.workflows.world import World
 
@@ -23,5 +24,7 @@ async def test_scenario(skipping: World, name: str) -> None:
             assert sum(each.get(currency, 0) for each in accounts.values()) == 0, (book, currency)
     assert await check_books(skipping.store, load_library()) == ()
     assert await differences(skipping) == []
+    if name not in NOT_COMPARABLE:
+        assert await differences_of(skipping) == []
     if os.environ.get("BACKHAUL_RECORD"):
         await record(name, case.handle)
