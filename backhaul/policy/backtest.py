@@ -23,7 +23,7 @@ from backhaul.policy.indemnity import payout_authority
 from backhaul.policy.judging import Judged, judged
 from backhaul.policy.library import Library, UnknownBook
 from backhaul.policy.lightning import lightning_gate
-from backhaul.policy.refunds import LineRefund, partial_refund, refund_value
+from backhaul.policy.refunds import LineRefund, RefundValue, partial_refund, refund_value
 from backhaul.policy.risk import under_risk
 from backhaul.policy.settling import (
     PAID_FOR,
@@ -304,6 +304,9 @@ def _collect(story: Story, scan: Scanned, said: Judged, books: Books, tally: _Ta
         _settle(story, scan, scan.settled, said, benefit, books, tally)
     elif tally.lightning:
         raise _Unknown("lightning")  # the consumer had the money before they took the goods back
+    else:
+        value, taken = _undisputed(story, scan, said, benefit, books)
+        tally.money |= {"refund": value.total - taken, "charged": value.total}
 
 
 def _under(story: Story, said: Judged, facts: CaseFacts) -> CaseFacts:
@@ -348,15 +351,14 @@ def _settle(
     books: Books,
     tally: _Tally,
 ) -> None:
-    zero, granted = Money.zero(story.currency), tally.lightning
-    part, freight_due, paid = None, benefit.consumer_owes, zero
+    granted, freight_due = tally.lightning, benefit.consumer_owes
+    part: tuple[LineRefund, ...] | None = None
     if granted:
         paid = refund_value(scan.facts).total
-    elif scan.undisputed is not None and scan.door is not None:
-        early = _under(story, said, scan.undisputed)
-        value = undisputed_value(early, scan.door.findings, books.of_cover(early, CoverKind.RDV))
-        taken = freight_due.at_most(value.total)
-        part, freight_due, paid = value.lines, freight_due - taken, value.total - taken
+    else:
+        value, taken = _undisputed(story, scan, said, benefit, books)
+        part = value.lines if scan.undisputed is not None else None
+        freight_due, paid = freight_due - taken, value.total - taken
     facts = _with_limit(_under(story, said, settled.facts), settled.remaining)
     found, loss = _found(scan, settled, facts, said.risk, books, tally)
     due = _due(story, found, loss, books, facts, tally)
@@ -368,6 +370,18 @@ def _settle(
         charged, paid = (*charged, *lines), paid + result.refund_now
     tally.money |= {"refund": paid, "charged": result.merchant_charge, "indemnity": due}
     tally.float_s = 0 if granted else _waited(story, scan, settled, books)
+
+
+def _undisputed(
+    story: Story, scan: Scanned, said: Judged, benefit: FreightBenefit, books: Books
+) -> tuple[RefundValue, Money]:
+    """What left while a finding was disputed, and the freight that was taken from it; nothing where none was."""
+    zero = Money.zero(story.currency)
+    if scan.undisputed is None or scan.door is None:
+        return RefundValue(lines=(), total=zero, commission=zero), zero
+    early = _under(story, said, scan.undisputed)
+    value = undisputed_value(early, scan.door.findings, books.of_cover(early, CoverKind.RDV))
+    return value, benefit.consumer_owes.at_most(value.total)
 
 
 def _settle_again(
