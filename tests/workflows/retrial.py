@@ -13,8 +13,14 @@ from store import backtests, ledger
 from store.ledger import Posted
 from tests.workflows.world import World
 
-NOT_COMPARABLE: Mapping[str, str] = {}
-"""Stories of which a case cannot be decided again, and why. A closed case of any other story can."""
+_OLDER_PARCEL = "the story posts freight of an older parcel on the case by hand"
+NOT_COMPARABLE: Mapping[str, str] = {
+    "carrier_stays_silent": _OLDER_PARCEL,
+    "carrier_accepts_and_does_not_pay": _OLDER_PARCEL,
+    "carrier_accepts_a_part": _OLDER_PARCEL,
+    "carrier_pays_in_time": _OLDER_PARCEL,
+}
+"""Stories whose journal no book accounts for, and why. The cases of every other story come out as they did."""
 NEVER_COUNTED = frozenset({"open", "correction_open"})
 
 
