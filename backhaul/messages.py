@@ -604,12 +604,6 @@ class PrepareApproval(Frozen):
     note: Annotated[str, Field(max_length=300)] = ""
 
 
-class CreateApproval(PrepareApproval):
-    """An approval whose two people are both known."""
-
-    prepared_by: Token
-
-
 class Approval(Frozen):
     approval_id: Token
     merchant_id: Token

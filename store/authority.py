@@ -12,7 +12,7 @@ from backhaul.disputes import Question
 from backhaul.errors import Refusal, Rejected
 from backhaul.facts import BookRef, LineFinding, Party, digest
 from backhaul.ids import CaseId, parse_case_key
-from backhaul.messages import Appeal, Approval, CreateAppeal, CreateApproval, CreateRuling, PrepareApproval, Ruling
+from backhaul.messages import Appeal, Approval, CreateAppeal, CreateRuling, PrepareApproval, Ruling
 from backhaul.money import Money
 from store.sql import insert_once
 from store.tables import AppealRow, ApprovalRow, CaseRow, DecisionRow, RulingRow
@@ -81,20 +81,6 @@ async def approve(session: AsyncSession, approval_id: str, approved_by: str) -> 
     if row.approved_by != approved_by:
         raise Refusal("already_decided", "another person approved it", field="approval_id")
     return _approval_of(row)
-
-
-async def create_approval(
-    session: AsyncSession, approval_id: str, request: CreateApproval, approved_by: str, at: datetime
-) -> Approval:
-    """Prepared by one and approved by another person, at once. The same again is the same approval.
-
-    Raises Refusal(`same_person`), Refusal(`approval_mismatch`) where the id stands for another one."""
-    if request.prepared_by == approved_by:
-        raise Refusal("same_person", field="prepared_by")
-    prepared = await prepare_approval(session, approval_id, request, request.prepared_by, at)
-    if prepared.approved_by not in (None, approved_by):
-        raise Refusal("approval_mismatch", "this id stands for another approval", field="approval_id")
-    return await approve(session, approval_id, approved_by)
 
 
 async def _approval(session: AsyncSession, approval_id: str) -> ApprovalRow:

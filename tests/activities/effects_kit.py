@@ -28,7 +28,6 @@ from backhaul.ids import CaseId, claim_ref, payment_key
 from backhaul.ledger import CaseRef, JournalEntry, refund_due
 from backhaul.messages import (
     ConsumerProfile,
-    CreateApproval,
     ImportOrder,
     MerchantProfile,
     OpenReturn,
@@ -37,9 +36,10 @@ from backhaul.messages import (
     OrderPayment,
 )
 from backhaul.money import Money
-from store import authority, cases, claims, ledger, orders, refunds
+from store import cases, claims, ledger, orders, refunds
 from store.engine import Store
 from store.tables import CaseRow
+from tests.approvals import CreateApproval, create_approval
 from tests.gateways.outside import Outside, outside
 from tests.servers.postgres import PostgresServer
 
@@ -187,7 +187,7 @@ class Kit:
         )
         approval_id = f"ap.{case.rma_id}.{subject.count(':')}"
         async with self.store.transaction() as session:
-            await authority.create_approval(session, approval_id, asked, "bob", AT)
+            await create_approval(session, approval_id, asked, "bob", AT)
         return approval_id
 
     async def recovery(self, case: CaseRef, plan: RecoveryPlan) -> None:

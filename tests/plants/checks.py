@@ -16,12 +16,12 @@ from activities.steps.desk import id_of
 from backhaul.errors import Rejected, Unknown
 from backhaul.ids import next_key, payment_key
 from backhaul.ledger import made, refund_due, refund_succeeded
-from backhaul.messages import CreateApproval
 from backhaul.policy.library import load_library
-from store import authority, claims, credit, ledger, recoveries, refunds, settlement
+from store import claims, credit, ledger, recoveries, refunds, settlement
 from store.effects import Answer, Intent, Outcome, run_effect
 from store.engine import Store
 from store.reconcile import Books, check_line, snapshot
+from tests.approvals import CreateApproval, create_approval
 from tests.steps.support import AT, World, a_line, a_request, an_order, found, yuan
 from tests.store.support import fresh_sqlite
 
@@ -144,7 +144,7 @@ async def inv13(world: World, store: Store) -> None:
     )
     with suppress(Rejected):
         async with store.transaction() as session:
-            await authority.create_approval(session, "a1", request, "anna", AT)
+            await create_approval(session, "a1", request, "anna", AT)
 
 
 async def inv14(world: World, store: Store) -> None:

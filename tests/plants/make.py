@@ -126,10 +126,7 @@ PLANTS: dict[str, Plant] = {
     "inv13_same_person": Plant(
         "same_person",
         "store/authority.py",
-        (
-            ("    if request.prepared_by == approved_by:", "    if not approved_by:"),
-            ("    if row.prepared_by == approved_by:", "    if not approved_by:"),
-        ),
+        (("    if row.prepared_by == approved_by:", "    if not approved_by:"),),
     ),
     # A new number needs no proof.
     "inv14_new_key_on_unknown": Plant(

@@ -10,8 +10,8 @@ from activities.contract import EndDispute, FindApproval, FindRuling, OpenDisput
 from backhaul.disputes import Question
 from backhaul.facts import Inspection, Liable
 from backhaul.ledger import CaseRef
-from backhaul.messages import CreateApproval
 from store import authority, credit, holds
+from tests.approvals import CreateApproval, create_approval
 from tests.steps.support import AT, World, a_line, a_request, an_order, at_receipt, claim_of, found, refused, yuan
 
 LATE = at_receipt(found(severity=50), after=timedelta(hours=48, seconds=1))
@@ -237,7 +237,7 @@ async def test_approvals_are_read_for_their_step_only(world: World) -> None:
         merchant_id="m1", rma_id="r1", subject="k1", amount=yuan("5000.00"), payee="m1", prepared_by="ann"
     )
     async with world.store.transaction() as session:
-        await authority.create_approval(session, "a1", request, "bob", AT)
+        await create_approval(session, "a1", request, "bob", AT)
 
     async def find(approval_id: str, subject: str) -> object:
         argument = FindApproval(case=case, approval_id=approval_id, subject=subject)

@@ -10,10 +10,11 @@ from sqlalchemy import update
 
 from backhaul.errors import BackhaulError
 from backhaul.facts import Finding, LineFinding
-from backhaul.messages import Approval, CreateApproval, CreateRuling
+from backhaul.messages import Approval, CreateRuling
 from store import authority
 from store.engine import Store
 from store.tables import ApprovalRow
+from tests.approvals import CreateApproval, create_approval
 from tests.store.support import AT, yuan
 
 PURPOSE: dict[str, Any] = {"case_key": "m1/r1", "subject": "advance", "amount": yuan("3600.00"), "payee": "m1"}
@@ -33,7 +34,7 @@ def wanted(**changes: Any) -> CreateApproval:
 
 async def approve(store: Store, by: str = "bob", **changes: Any) -> Approval:
     async with store.transaction() as session:
-        return await authority.create_approval(session, "a1", wanted(**changes), by, AT)
+        return await create_approval(session, "a1", wanted(**changes), by, AT)
 
 
 async def consume(store: Store, approval_id: str = "a1", by: str = "key", **changes: Any) -> None:

@@ -12,11 +12,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.errors import BackhaulError, Rejected, Transient, Unknown
 from backhaul.ledger import JournalEntry, made, refund_succeeded
-from backhaul.messages import CreateApproval
-from store import authority, effects, ledger
+from store import effects, ledger
 from store.effects import Answer, ApprovalUse, Done, Intent, Outcome, run_effect, settle
 from store.engine import Store
 from store.tables import EffectRow
+from tests.approvals import CreateApproval, create_approval
 from tests.store.support import AT, Clock, a_case, yuan
 
 KEY = "m1:r1:refund.p1:1"
@@ -306,7 +306,7 @@ async def approve(store: Store, amount: str = "1200.00") -> ApprovalUse:
         merchant_id="m1", rma_id="r1", subject=KEY, amount=yuan(amount), payee="c1", prepared_by="ann"
     )
     async with store.transaction() as session:
-        await authority.create_approval(session, "a1", request, "bob", AT)
+        await create_approval(session, "a1", request, "bob", AT)
     return ApprovalUse("a1", "m1/r1", KEY)
 
 

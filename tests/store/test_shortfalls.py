@@ -13,15 +13,15 @@ from sqlmodel import col, func, select
 from backhaul.errors import Refusal, Rejected
 from backhaul.facts import BookRef
 from backhaul.ledger import P, made, rdv_approved
-from backhaul.messages import CreateApproval
 from backhaul.money import Money
 from backhaul.policy.library import load_library
 from backhaul.policy.windows import signed_before
 from backhaul.treasury import PostTreasury, TreasuryKind, TreasuryPosted
-from store import authority, cases, holds, ledger, premiums, settlement, shortfalls, treasury
+from store import cases, holds, ledger, premiums, settlement, shortfalls, treasury
 from store.engine import Store
 from store.sql import insert_all
 from store.tables import BatchRow, CoverageRow, EntryLineRow, EntryRow, LegRow, MerchantRow
+from tests.approvals import CreateApproval, create_approval
 from tests.store.support import AT, BOOK, a_case, an_order, case_row, import_order, key_of, yuan
 from tests.store.test_settlement import charge, pay, post
 
@@ -63,7 +63,7 @@ async def approve(
         merchant_id=merchant, subject=subject, amount=amount, payee=payee or merchant, prepared_by="clerk"
     )
     async with store.transaction() as session:
-        await authority.create_approval(session, f"{n}-{subject}".replace(":", "."), wanted, "boss", AT)
+        await create_approval(session, f"{n}-{subject}".replace(":", "."), wanted, "boss", AT)
     return f"{n}-{subject}".replace(":", ".")
 
 

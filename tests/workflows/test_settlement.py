@@ -15,11 +15,12 @@ from temporalio.exceptions import ApplicationError
 from activities.contract import CycleOutcome, CycleRequest, SettlementOutcome
 from backhaul.ids import settlement_id
 from backhaul.ledger import CaseRef, P, goods_accepted, made
-from backhaul.messages import ApplyApproval, CreateApproval, ExtendDeadline, RetryStep, SkipStep
+from backhaul.messages import ApplyApproval, ExtendDeadline, RetryStep, SkipStep
 from backhaul.money import Money
 from backhaul.names import QUEUE, WorkflowType
-from store import authority, ledger, settlement
+from store import ledger, settlement
 from store.tables import BatchRow
+from tests.approvals import CreateApproval, create_approval
 from tests.servers.temporal import start_dev_server
 from tests.workflows.world import Plan, World, cny, world
 from worker.sweeper import sweep_once
@@ -241,5 +242,5 @@ async def approve(full: World, approval_id: str, subject: str, minor: int) -> st
         merchant_id="m", subject=subject, amount=Money(minor=minor), payee="m", prepared_by="clerk-1"
     )
     async with full.store.transaction() as session:
-        await authority.create_approval(session, approval_id, wanted, "boss-1", await full.now())
+        await create_approval(session, approval_id, wanted, "boss-1", await full.now())
     return approval_id

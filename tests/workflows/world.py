@@ -32,7 +32,6 @@ from backhaul.messages import (
     CaseStatus,
     ConsumerAtDoor,
     ConsumerProfile,
-    CreateApproval,
     CreateRuling,
     DoorstepFinding,
     FirstDecision,
@@ -56,6 +55,7 @@ from backhaul.policy.library import load_library
 from store import authority, ledger, orders
 from store.engine import Store
 from store.tables import PickupRow
+from tests.approvals import CreateApproval, create_approval
 from tests.gateways.outside import TOKEN, Outside, outside
 from worker.registry import activities_of, build_workers
 
@@ -458,7 +458,7 @@ class World:
             prepared_by="clerk-1",
         )
         async with self.store.transaction() as session:
-            await authority.create_approval(session, n, request, "boss-1", await self.now())
+            await create_approval(session, n, request, "boss-1", await self.now())
         return n
 
     async def asked(self, ask: Any, test: Any, what: str = "", tries: int = 200) -> Any:

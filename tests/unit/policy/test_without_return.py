@@ -98,9 +98,8 @@ def test_evidence_first_only_where_a_book_says_so() -> None:
     assert judge_facts(CASE, brought, strict).outcome != "info_requested"
     assert judge_facts(CASE, facts(), strict).outcome == "authorized"
     assert all(book.authorization.evidence_reasons == () for book in load_library().books)
-    assert (
-        judge_facts(CASE, facts(reason=Reason.QUALITY, consumer=consumer(risk=Risk.DENY)), strict).outcome == "declined"
-    )
+    denied = facts(reason=Reason.QUALITY, consumer=consumer(risk=Risk.DENY))
+    assert judge_facts(CASE, denied, strict).outcome == "info_requested"  # a denial takes the cover, not the return
 
 
 def test_what_was_said_before_keeps_its_digest() -> None:

@@ -9,10 +9,11 @@ from temporalio.client import WorkflowHandle
 from activities.contract import Patience, SettlementOutcome, SettlementRequest
 from backhaul.ids import settlement_id
 from backhaul.ledger import P
-from backhaul.messages import ApplyApproval, ConfirmReceipt, CreateApproval
+from backhaul.messages import ApplyApproval, ConfirmReceipt
 from backhaul.names import QUEUE, WorkflowType
 from backhaul.treasury import PostTreasury, TreasuryKind
-from store import authority, ledger, settlement, treasury
+from store import ledger, settlement, treasury
+from tests.approvals import CreateApproval, create_approval
 from tests.workflows.scenarios.registry import scenario
 from tests.workflows.scenarios.telling import to_the_merchant
 from tests.workflows.world import Case, Plan, World, cny
@@ -65,7 +66,7 @@ async def approve(case: Case, subject: str, amount: int) -> str:
         merchant_id=merchant, subject=subject, amount=cny(amount), payee=merchant, prepared_by="clerk-1"
     )
     async with case.world.store.transaction() as session:
-        await authority.create_approval(session, n, wanted, "boss-1", await case.world.now())
+        await create_approval(session, n, wanted, "boss-1", await case.world.now())
     return n
 
 
