@@ -95,6 +95,8 @@ class Correction(OperatorDoors):
     def _provide_account_ok(self, said: ProvideAccount) -> None:
         if not self.desk.waits_for(ACCOUNT):
             reject("not_waiting")
+        if self.desk.mail.account is not None:
+            reject("already_decided")
 
     @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])
     async def submit_evidence(self, said: SubmitEvidence) -> Ack:

@@ -453,6 +453,7 @@ class Desk:
             if left <= timedelta(0):
                 parked.alarms += 1
                 if looks_again:
+                    await workflow.wait_condition(lambda: bool(parked.command) or not parked.deciding)
                     break
                 parked.due = workflow.now() + span
                 left = span

@@ -43,6 +43,7 @@ from backhaul.messages import (
     Explanation,
     ExtendDeadline,
     FirstDecision,
+    OfferAnswer,
     OpenReturn,
     PaymentNews,
     PaymentReport,
@@ -234,7 +235,10 @@ class ReturnCase:
 
     @withdraw.validator
     def _withdraw_ok(self, said: Withdraw) -> None:
-        self._allow(Update.WITHDRAW)
+        mail = self.case.mail
+        declined = mail.decline is not None and self.case.waits_for("merchant_review")
+        kept = mail.offer is not None and mail.offer.answer is OfferAnswer.ACCEPT
+        self._allow_once(Update.WITHDRAW, declined or kept)
 
     @workflow.update(name=Update.ANSWER_OFFER.value, description=UPDATE_DESCRIPTIONS[Update.ANSWER_OFFER])
     def answer_offer(self, said: AnswerOffer) -> Ack:
@@ -243,7 +247,7 @@ class ReturnCase:
 
     @answer_offer.validator
     def _answer_offer_ok(self, said: AnswerOffer) -> None:
-        self._allow_once(Update.ANSWER_OFFER, self.case.mail.offer)
+        self._allow_once(Update.ANSWER_OFFER, self.case.mail.offer or self.case.mail.withdraw)
 
     @workflow.update(name=Update.ANSWER_FINDING.value, description=UPDATE_DESCRIPTIONS[Update.ANSWER_FINDING])
     def answer_finding(self, said: AnswerFinding) -> Ack:
@@ -252,7 +256,7 @@ class ReturnCase:
 
     @answer_finding.validator
     def _answer_finding_ok(self, said: AnswerFinding) -> None:
-        self._allow(Update.ANSWER_FINDING)
+        self._allow_once(Update.ANSWER_FINDING, self.case.mail.finding)
 
     @workflow.update(name=Update.PROVIDE_WAYBILL.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_WAYBILL])
     async def provide_waybill(self, said: ProvideWaybill) -> Ack:
@@ -268,7 +272,7 @@ class ReturnCase:
 
     @provide_waybill.validator
     def _provide_waybill_ok(self, said: ProvideWaybill) -> None:
-        self._allow(Update.PROVIDE_WAYBILL)
+        self._allow_once(Update.PROVIDE_WAYBILL, self.case.mail.withdraw)
         if said.proven_freight is not None:
             self._same_money(said.proven_freight)
 
@@ -279,7 +283,7 @@ class ReturnCase:
 
     @provide_account.validator
     def _provide_account_ok(self, said: ProvideAccount) -> None:
-        self._allow(Update.PROVIDE_ACCOUNT)
+        self._allow_once(Update.PROVIDE_ACCOUNT, self.case.mail.account)
 
     @workflow.update(name=Update.ESCALATE.value, description=UPDATE_DESCRIPTIONS[Update.ESCALATE])
     def escalate(self, said: Escalate) -> Ack:
@@ -288,7 +292,7 @@ class ReturnCase:
 
     @escalate.validator
     def _escalate_ok(self, said: Escalate) -> None:
-        self._allow(Update.ESCALATE)
+        self._allow_once(Update.ESCALATE, self.case.mail.escalate)
 
     @workflow.update(name=Update.ANSWER_INFO.value, description=UPDATE_DESCRIPTIONS[Update.ANSWER_INFO])
     def answer_info(self, said: AnswerInfo) -> Ack:
@@ -297,7 +301,7 @@ class ReturnCase:
 
     @answer_info.validator
     def _answer_info_ok(self, said: AnswerInfo) -> None:
-        self._allow_once(Update.ANSWER_INFO, self.case.mail.information)
+        self._allow_once(Update.ANSWER_INFO, self.case.mail.information or self.case.mail.withdraw)
 
     @workflow.update(name=Update.REQUEST_INFO.value, description=UPDATE_DESCRIPTIONS[Update.REQUEST_INFO])
     def request_info(self, said: RequestInfo) -> Ack:
@@ -306,7 +310,7 @@ class ReturnCase:
 
     @request_info.validator
     def _request_info_ok(self, said: RequestInfo) -> None:
-        self._allow_once(Update.REQUEST_INFO, self.case.mail.authorize or self.case.mail.decline)
+        self._allow_once(Update.REQUEST_INFO, self._reviewed())
 
     @workflow.update(name=Update.AUTHORIZE.value, description=UPDATE_DESCRIPTIONS[Update.AUTHORIZE])
     def authorize(self, said: Authorize) -> Ack:
@@ -315,7 +319,7 @@ class ReturnCase:
 
     @authorize.validator
     def _authorize_ok(self, said: Authorize) -> None:
-        self._allow_once(Update.AUTHORIZE, self.case.mail.authorize or self.case.mail.decline or self.case.asking)
+        self._allow_once(Update.AUTHORIZE, self._reviewed() or self.case.asking)
 
     @workflow.update(name=Update.DECLINE.value, description=UPDATE_DESCRIPTIONS[Update.DECLINE])
     def decline(self, said: Decline) -> Ack:
@@ -324,7 +328,7 @@ class ReturnCase:
 
     @decline.validator
     def _decline_ok(self, said: Decline) -> None:
-        self._allow_once(Update.DECLINE, self.case.mail.authorize or self.case.mail.decline or self.case.asking)
+        self._allow_once(Update.DECLINE, self._reviewed() or self.case.asking)
 
     @workflow.update(name=Update.CONFIRM_RECEIPT.value, description=UPDATE_DESCRIPTIONS[Update.CONFIRM_RECEIPT])
     def confirm_receipt(self, said: ConfirmReceipt) -> Ack:
@@ -519,6 +523,11 @@ class ReturnCase:
         """An amount that a party names is in the case's currency and not negative."""
         if self.case.judgement is None or amount.currency != self.case.judged.refundable.currency or amount.minor < 0:
             reject("invalid_input", f"{amount} is negative or not in the order's currency")
+
+    def _reviewed(self) -> bool:
+        """Has somebody ended the merchant's review, though the story has not read it yet?"""
+        mail = self.case.mail
+        return bool(mail.authorize or mail.decline or mail.withdraw)
 
     def _allow_once(self, update: Update, answered: object) -> None:
         self._allow(update)

@@ -15,21 +15,26 @@ from typing import Any, NamedTuple
 import pytest
 
 from backhaul.facts import Method, Party, Reason, RemedyKind
-from backhaul.ids import dispute_id
+from backhaul.ids import dispute_id, payment_key
 from backhaul.messages import (
     AnswerFinding,
     AnswerInfo,
     AnswerOffer,
+    Authorize,
     ConfirmReceipt,
     Decline,
     Escalate,
     ExtendDeadline,
     FindingAnswer,
     OfferAnswer,
+    PaymentNews,
+    PaymentReport,
+    ProvideAccount,
     ProvideWaybill,
     ReportReceiptIssue,
     RequestInfo,
     SubmitEvidence,
+    Withdraw,
 )
 from backhaul.slots import next_slot
 from tests.simulation.server import Run
@@ -435,7 +440,123 @@ DISPUTES = (
     ),
 )
 
-TIES = (*REQUESTS, *DOOR, *PARCEL, *DISPUTES)
+# ---- money -----------------------------------------------------------------------------------------------------------
+
+
+def refund_key(tied: Tied) -> str:
+    return payment_key(tied.id, f"refund.pay-{tied.order.order_id}", 1)
+
+
+def void_card(tied: Tied) -> Awaited:
+    """The consumer's card takes no money."""
+    void = {"payee": tied.order.consumer.consumer_ref, "state": "abnormal"}
+    tied.sim.server.do(tied.sim.outside.control("psp", "accounts", void))
+    return tied.waits("account")
+
+
+def no_account_in_seven_days(tied: Tied) -> Awaited:
+    first = void_card(tied)
+    return Awaited(first.due, tied.waits("account", past=first.due).due)
+
+
+def asked_for_longer(tied: Tied) -> None:
+    """Another thirty days, with reminders."""
+    assert tied.waits("account").due == tied.now + timer(tied, "timers.unclaimed")
+    assert tied.region["refund"] == "abnormal"
+
+
+def payer(tied: Tied, state: str) -> None:
+    """The merchant's account at the payment provider."""
+    body = {"payer": tied.id.merchant_id, "state": state}
+    tied.sim.server.do(tied.sim.outside.control("psp", "payers", body))
+
+
+def short_payer(tied: Tied) -> Awaited:
+    payer(tied, "short")
+    return tied.waits("payer_funds")
+
+
+def funded_and_told(tied: Tied) -> tuple[str, Any]:
+    payer(tied, "funded")
+    key = refund_key(tied)
+    return "report_payment", PaymentReport(
+        event_id=f"settled:{key}", payment_key=key, news=PaymentNews.SETTLED, occurred_at=tied.now
+    )
+
+
+def alarm_then_funded(tied: Tied) -> None:
+    """Day 1: people see it; the money comes after that."""
+    attention = tied.status.attention
+    assert attention is not None and attention.reason == "payer_short"
+    payer(tied, "funded")
+
+
+DEAR = 580_000
+"""Two lines' worth above what one person may approve; two kilograms, 14.00 of freight."""
+DESTROYED = {**TAKEN, "inspection": {"L1": {"finding": "damage", "severity": 100, "consumer": "agrees"}}}
+DEAR_ENDS = {"J23": DEAR, "J54": DEAR, "J42": DEAR} | indemnity(DEAR) | {"J10": 1_400, "J11": 1_400, "J12": 1_400}
+
+
+def paid_by_two(tied: Tied) -> None:
+    """The alarm was due as well; the money leaves once, and only now."""
+    assert tied.region["indemnity"] == "paid" and tied.books()["J34"] == DEAR
+
+
+def nothing_paid(tied: Tied) -> None:
+    """The alarm goes to the next level; the money stays."""
+    said(f"approval of CNY {DEAR // 100}.00 escalated to level 2")(tied)
+    assert "J34" not in tied.books()
+
+
+ELSEWHERE = {"J23": COAT, "J61": COAT} | FREIGHT
+UNCLAIMED = {"J23": COAT, "J62": COAT} | FREIGHT
+
+PAYMENTS = (
+    Tie(
+        "X17",
+        "timers.authority",
+        waits("approval_required"),
+        lambda tied: ("apply_approval", tied.approval()),
+        paid_by_two,
+        nothing_paid,
+        DEAR_ENDS,
+        DEAR_ENDS,
+        plan=Plan(tier=0, lines=(("L1", 2, DEAR),)),
+        script=courier(DESTROYED),
+    ),
+    Tie(
+        "X19",
+        "timers.account_answer",
+        void_card,
+        says("provide_account", ProvideAccount(account_ref="acc-1")),
+        ended("refunded"),
+        asked_for_longer,
+        ELSEWHERE,
+        UNCLAIMED,
+    ),
+    Tie(
+        "X20",
+        "timers.unclaimed",
+        no_account_in_seven_days,
+        says("provide_account", ProvideAccount(account_ref="acc-1")),
+        ended("refunded"),
+        ended("unclaimed"),
+        ELSEWHERE,
+        UNCLAIMED,
+    ),
+    Tie(
+        "X21",
+        "timers.payer_alarms",
+        short_payer,
+        funded_and_told,
+        ended("refunded"),
+        alarm_then_funded,
+        REFUND | FREIGHT,
+        REFUND | FREIGHT,
+    ),
+)
+
+TIES = (*REQUESTS, *DOOR, *PARCEL, *DISPUTES, *PAYMENTS)
 
 ticks = pytest.mark.parametrize("flags", [(), (ALL_AT_ONCE,)], ids=["in turn", "at once"])
 paths = pytest.mark.parametrize("tie", TIES, ids=[tie.path for tie in TIES])
@@ -451,7 +572,8 @@ def world(flags: Sequence[int]) -> Iterator[Simulation]:
 def timer(tied: Tied, name: str) -> timedelta:
     """A timer of the book by which the case goes."""
     section, _, last = name.partition(".")
-    span: timedelta = getattr(getattr(library().current(tied.now), section), last)
+    found = getattr(getattr(library().current(tied.now), section), last)
+    span: timedelta = found[0] if isinstance(found, tuple) else found  # the first alarm
     return span
 
 
@@ -513,7 +635,7 @@ def test_more_time_with_the_timer_is_more_time(tie: Tie, world: Simulation) -> N
     more = tied.say("extend_deadline", ExtendDeadline(seconds=3_600), to=where, later=True)
     together(world, world.server.runs[where], due)
     assert more.accepted and more.refusal is None
-    waiting = tied.status.waiting or tied.status.attention
+    waiting = tied.status.attention or tied.status.waiting
     assert waiting is not None and waiting.due == due + timedelta(hours=1)
     tied.until(due + timedelta(hours=1) - SECOND)
     assert (tied.region, tied.books()) == (before[0], before[-1])
@@ -523,3 +645,59 @@ def test_more_time_with_the_timer_is_more_time(tie: Tie, world: Simulation) -> N
         tie.silent(tied)
     tied.finish(tie.rules)
     assert tied.books() == dict(tie.books_silent)
+
+
+# ---- two answers in one task ----------------------------------------------------------------------------------------
+
+
+class Pair(NamedTuple):
+    """Two answers that exclude each other: the first counts, the second is refused."""
+
+    name: str
+    tie: str
+    first: tuple[str, Any]
+    second: tuple[str, Any]
+    code: str
+    counts: Look
+
+
+def of_path(path: str) -> Tie:
+    """The tie of this path."""
+    return next(tie for tie in TIES if tie.path == path)
+
+
+CONFIRM, OBJECT = ("confirm_receipt", ConfirmReceipt()), ("report_receipt_issue", OBJECTED)
+AUTHORIZE, DECLINE = ("authorize", Authorize()), ("decline", Decline(reason="worn"))
+QUESTION, WITHDRAW = ("request_info", RequestInfo(question="photos")), ("withdraw", Withdraw())
+KEEP, RETURN = (("answer_offer", AnswerOffer(answer=answer)) for answer in OfferAnswer)
+STANDS, DENIED = (("answer_finding", AnswerFinding(answer=answer)) for answer in list(FindingAnswer)[:2])
+ACCOUNTS = [("provide_account", ProvideAccount(account_ref=f"acc-{n}")) for n in (1, 2)]
+PAIRS = (
+    Pair("confirmed, objected", "X11, objected", CONFIRM, OBJECT, "already_decided", said("receipt confirmed")),
+    Pair("objected, confirmed", "X11, objected", OBJECT, CONFIRM, "already_decided", is_in("dispute", "evidence")),
+    Pair("accepted, withdrawn", "X30", KEEP, WITHDRAW, "already_decided", ended("retained")),
+    Pair("withdrawn, accepted", "X30", WITHDRAW, KEEP, "already_decided", ended("withdrawn")),
+    Pair("accepted, refused", "X30", KEEP, RETURN, "already_decided", ended("retained")),
+    Pair("authorized, declined", "X1", AUTHORIZE, DECLINE, "already_decided", is_in("authorization", "authorized")),
+    Pair("declined, authorized", "X1", DECLINE, AUTHORIZE, "already_decided", is_in("authorization", "declined")),
+    Pair("declined, withdrawn", "X1", DECLINE, WITHDRAW, "already_decided", is_in("authorization", "declined")),
+    Pair("withdrawn, declined", "X1", WITHDRAW, DECLINE, "already_decided", ended("withdrawn")),
+    Pair("asked, declined", "X1", QUESTION, DECLINE, "already_decided", is_in("authorization", "info_requested")),
+    Pair("stands, denied", "X7", STANDS, DENIED, "already_decided", said("liable for CNY 360.00: consumer")),
+    Pair("denied, stands", "X7", DENIED, STANDS, "already_decided", is_in("dispute", "evidence")),
+    Pair("one account, another", "X19", ACCOUNTS[0], ACCOUNTS[1], "already_decided", ended("refunded")),
+)
+
+
+@ticks
+@pytest.mark.parametrize("pair", PAIRS, ids=[pair.name for pair in PAIRS])
+def test_the_first_of_two_answers_counts(pair: Pair, world: Simulation) -> None:
+    """Both come with the timer, in one task: the second is refused with its code, and leaves nothing behind."""
+    tie = of_path(pair.tie)
+    tied, due = a_second_before(tie, world)
+    first, second = (tied.say(*answer, later=True) for answer in (pair.first, pair.second))
+    together(world, tied.run, due)
+    assert (first.accepted, first.refusal) == (True, None)
+    assert (second.accepted, second.refusal) == (False, pair.code)
+    pair.counts(tied)
+    tied.finish(tie.rules)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -158,14 +157,13 @@ async def _look_later(run: CaseDesk, code: str, due: datetime, looks: int, span_
         after = timedelta(seconds=first[looks - 1] if looks <= len(first) else span_s / LOOKS)
         await run.pause(Party.INSURER, code, due, min(due, now + after))
         return True
-    again = now + timedelta(seconds=run.park_s)
     parked = await run.park(
         "insurer_late",
         f"{key}: the insurer has not answered by {due:%Y-%m-%d %H:%M} UTC ({code.replace('_', ' ')})",
         step=step,
         effect=True,
         key=key,
-        freed=lambda: workflow.now() >= again,
+        looks_again=True,
     )
     if parked.command != "skip":
         return True
@@ -182,8 +180,8 @@ async def _appeals(run: CaseDesk, claim: Claim, said: ClaimDecision) -> bool:
         f"stands by itself on {until:%Y-%m-%d %H:%M} UTC",
         step="claim_indemnity",
         effect=True,
-        freed=lambda: workflow.now() >= until,
         within_s=window,
+        looks_again=True,
     )
     return parked.command == "retry"
 
@@ -222,7 +220,6 @@ async def _second_person(run: CaseDesk, claim: Claim) -> str | None:
     run.mail.forget_decisions()
     span, level = run.judged.terms.authority_s, 1
     while run.mail.approval is None and not claim.withdrawn:
-        until = workflow.now() + timedelta(seconds=span)
         if level > 1:
             run.tell(f"approval of {claim.plan.amount} escalated to level {level}", Party.PLATFORM)
         await run.park(
@@ -230,16 +227,13 @@ async def _second_person(run: CaseDesk, claim: Claim) -> str | None:
             f"{claim.plan.amount} to {claim.plan.payee} is above the authority limit (level {level})",
             step="pay_advance",
             key=claim.plan.advance_key,
-            freed=_approved_or_over(run, claim, until),
+            freed=lambda: run.mail.approval is not None or claim.withdrawn,
             within_s=span,
+            looks_again=True,
         )
         level += 1
     found, run.mail.approval = run.mail.approval, None
     return found.id if found is not None else None
-
-
-def _approved_or_over(run: CaseDesk, claim: Claim, until: datetime) -> Callable[[], bool]:
-    return lambda: run.mail.approval is not None or claim.withdrawn or workflow.now() >= until
 
 
 def _next_advance(ended: PayAdvance) -> PayAdvance:
