@@ -1,15 +1,14 @@
-"""What was known of stored cases, for deciding them again. Reads only: see `looking`."""
+"""What was known of stored cases, for deciding them again. Reads only: in a session of `Store.look`."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, or_, text
+from sqlalchemy import and_, or_
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -19,7 +18,6 @@ from backhaul.money import Money
 from backhaul.policy.backtest import Again, Claimed, Parcel, Scanned, Settled, Story
 from backhaul.policy.settling import Liability
 from store.cases import read_cursor
-from store.engine import Store
 from store.tables import (
     CaseRow,
     CaseStepRow,
@@ -61,23 +59,8 @@ class StoryPage:
     next: str | None
 
 
-@asynccontextmanager
-async def looking(store: Store) -> AsyncIterator[AsyncSession]:
-    """A session in which the database itself refuses every write."""
-    async with store.read() as session:
-        if store.dialect != "sqlite":
-            await session.exec(text("SET TRANSACTION READ ONLY"))  # type: ignore[call-overload]
-            yield session
-            return
-        await session.exec(text("PRAGMA query_only=ON"))  # type: ignore[call-overload]
-        try:
-            yield session
-        finally:
-            await session.exec(text("PRAGMA query_only=OFF"))  # type: ignore[call-overload]
-
-
 async def stories(session: AsyncSession, wanted: Wanted, after: str | None = None, limit: int = SOME) -> StoryPage:
-    """Cases in the order of their opening, after the `next` of the page before; nine queries whatever the number.
+    """Cases in the order of their opening, after the `next` of the page before, in as many queries for one as for all.
 
     Raises Refusal(`invalid_input`) for another cursor."""
     found = (await session.exec(_query(wanted, after).limit(limit + 1))).all()

@@ -34,6 +34,7 @@ TRIES = 3
 VARIABLE = "BACKHAUL_DATABASE_URL"
 """Where commands find the database, unless told by --url."""
 _WRITES = "backhaul_writes"
+_LOOKS = "backhaul_looks"
 _RETRYABLE = {"40001", "40P01", "55P03", "57014"}
 """PostgreSQL: serialization failure, deadlock, lock not available, statement timeout."""
 
@@ -81,6 +82,7 @@ class Store:
         else:
             self.engine = create_async_engine(self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
         self._writer = self.engine.execution_options(**{_WRITES: True})
+        self._looker = self.engine.execution_options(**{_LOOKS: True, "postgresql_readonly": True})
         self._line: asyncio.Lock | None = asyncio.Lock() if self.dialect == "sqlite" else None
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -100,6 +102,12 @@ class Store:
     async def read(self) -> AsyncIterator[AsyncSession]:
         """Read only, from one snapshot on SQLite; never waits for a writer."""
         async with _session(self.engine, commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def look(self) -> AsyncIterator[AsyncSession]:
+        """As `read`, where the database itself refuses every write."""
+        async with _session(self._looker, commit=False) as session:
             yield session
 
     async def run(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
@@ -207,5 +215,10 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
-        immediate = connection.get_execution_options().get(_WRITES, False)
+        options = connection.get_execution_options()
+        only = bool(options.get(_LOOKS, False))
+        if only != connection.info.get(_LOOKS, False):  # what a connection was left as, whatever became of its user
+            connection.exec_driver_sql(f"PRAGMA query_only={'ON' if only else 'OFF'}")
+            connection.info[_LOOKS] = only
+        immediate = options.get(_WRITES, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

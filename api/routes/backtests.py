@@ -57,7 +57,7 @@ async def get_backtest(
     merchant = merchant_id if caller.merchant_id is None else caller.merchant(merchant_id)
     one, other = None if book is None else _book(given, book), _book(given, against)
     wanted = Wanted(merchant, rma_id, order_id, None if reason is None else reason.value, outcome, since, until)
-    async with backtests.looking(given.store) as session:
+    async with given.store.look() as session:
         page = await backtests.stories(session, wanted, after, limit)
     cases = await asyncio.to_thread(_compared, given, page.stories, one, other, explain)
     return BacktestPage(

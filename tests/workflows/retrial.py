@@ -27,7 +27,7 @@ NEVER_COUNTED = frozenset({"open", "correction_open"})
 async def differences_of(world: World, library: Library | None = None) -> list[str]:
     """Where the world's cases, decided again by their own books, differ from their journals."""
     library = library or load_library()
-    async with backtests.looking(world.store) as session:
+    async with world.store.look() as session:
         page = await backtests.stories(session, backtests.Wanted())
         found: list[str] = []
         for story in page.stories:
