@@ -701,3 +701,37 @@ def test_the_first_of_two_answers_counts(pair: Pair, world: Simulation) -> None:
     assert (second.accepted, second.refusal) == (False, pair.code)
     pair.counts(tied)
     tied.finish(tie.rules)
+
+
+@ticks
+@pytest.mark.parametrize("late", [False, True], ids=["with the alarm", "a second late"])
+def test_the_insurers_answer_and_its_alarm(late: bool, world: Simulation) -> None:
+    """X16: an answer that is there at the 24th hour raises no alarm; a second later people are told, and it counts."""
+    day = timedelta(days=1)
+    after = (day + late * SECOND) // timedelta(milliseconds=1)
+    script = {"decision": "pending", "then": "approve", "after_ms": after}
+    world.server.do(world.outside.script("insurer", "loss", **script))
+    tied = Tied(world, PLAIN, courier(found(30, "agrees")))
+    while tied.region["indemnity"] == "none":
+        assert world.jump()
+    tied.until(tied.now + day - SECOND)
+    assert tied.seen()[2] is None and "J31" not in tied.books()
+    tied.until(tied.now + SECOND)
+    attention = tied.status.attention
+    assert (attention is not None and attention.reason == "insurer_late") is late
+    assert ("J31" in tied.books()) is not late
+    tied.finish("merchant")
+    assert tied.books() == {"J23": COAT, "J54": LOSS, "J21": COAT - LOSS, "J42": LOSS} | indemnity(LOSS) | FREIGHT
+
+
+@ticks
+@pytest.mark.parametrize("late", [False, True], ids=["at 48 h", "a second later"])
+def test_a_receipt_finding_at_the_end_of_its_time(late: bool, world: Simulation) -> None:
+    """X10: 48 hours after signing it is still paid in advance; a second later it is a dispute without an advance."""
+    tied = Tied(world, PLAIN, courier(TAKEN))
+    tied.until(tied.waits("receipt").since + timer(tied, "timers.receipt_finding") + late * SECOND)
+    tied.say("report_receipt_issue", OBJECTED)
+    assert (tied.region["dispute"] == "evidence") is late
+    assert ("J34" in tied.books()) is not late
+    tied.finish("carrier")
+    assert tied.books() == REFUND | FREIGHT | indemnity(LOSS) | from_carrier(LOSS)
