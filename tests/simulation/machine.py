@@ -142,6 +142,7 @@ class Returns(RuleBasedStateMachine):
         self.orders: list[tuple[Any, Plan]] = []
         self.cases: list[str] = []
         self.cuts = 0
+        self.bounced = False
         self.refusals: dict[str, str] = {}
         """What the last help that was refused was refused with."""
         self.outcomes = st.sampled_from(["consumer", "carrier", "merchant", "insurer"])
@@ -338,6 +339,7 @@ class Returns(RuleBasedStateMachine):
         for row in psp.book.all("SELECT id, key FROM transfers WHERE kind = 'refund' AND state = 'succeeded'"):
             if any(row["key"].startswith(f"{case.removeprefix('return:')}:") for case in closed):
                 psp._bounce(row["id"], {})
+                self.bounced = True
 
     # ---- what must hold ------------------------------------------------------------------------------------------
 
@@ -363,8 +365,9 @@ class Returns(RuleBasedStateMachine):
         try:
             if self.cases:
                 self._heal()
-                self.reconciles()
-                self._heal()
+                if self.bounced:  # nobody told of it: the reconciliation finds it, and starts the correction
+                    self.reconciles()
+                    self._heal()
                 self._check()
         finally:
             self.stack.close()
