@@ -7,6 +7,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from activities.contract import EndCorrection, Judgement, OpenCorrection, Receipt, StartCorrection
 from activities.steps.desk import Desk, Work, key_of
 from activities.steps.ending import owed, reserves
+from activities.steps.freight import late_freight
 from backhaul.corrections import CorrectionEvent, CorrectionKind
 from backhaul.errors import Refusal, Rejected
 from backhaul.money import Money
@@ -53,6 +54,10 @@ async def end(desk: Desk, argument: EndCorrection) -> Receipt:
         broken = [*owed(entries), *await reserves(now)]
         if broken:
             raise Rejected("invariant_broken", "; ".join(broken))
+        row = await corrections.need(now.session, now.key, argument.n)
+        event = CorrectionEvent.model_validate(row.event)
+        if row.kind == CorrectionKind.LATE_SCAN.value and event.waybill is not None:
+            await late_freight(desk, now, event.waybill, event.occurred_at)
         await corrections.close(now.session, now.key, argument.n, argument.outcome, argument.at)
         await cases.save_corrected(now.session, now.key, argument.regions, argument.at)
         return Receipt(key=now.key, ref=argument.outcome, amount=Money.zero(now.order.order.currency))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from activities.contract import FreightClaim, RecordPickup
 from activities.steps.desk import Desk, Work, id_of
@@ -13,7 +14,7 @@ from backhaul.ids import claim_ref, parse_case_key, parse_item_ref, payment_key
 from backhaul.ledger import courier_paid, freight_above_cap, self_ship_borne_by_merchant
 from backhaul.money import Money
 from backhaul.policy.freight import FreightBenefit, Share, chargeable_g, freight_amount, freight_benefit, share_out
-from store import cases, claims, pickups
+from store import cases, claims, pickups, waybills
 from store.tables import ClaimRow, PickupRow
 
 FREIGHT = "freight"
@@ -59,6 +60,29 @@ async def self_ship_freight(desk: Desk, work: Work, argument: RecordPickup, fact
     work.post(self_ship_borne_by_merchant(work.case, benefit.merchant_reimburses, waybill=waybill))
     claim = await _claim(work, facts, benefit, f"consumer:{work.case.consumer_ref}", waybill)
     return _freight(benefit, claim)
+
+
+async def late_freight(desk: Desk, work: Work, waybill: str, scanned_at: datetime) -> None:
+    """A scan after the case had ended: the visit was made, so that the courier is paid (J14, J15). No cover pays for a
+    way back of nothing; the reason says who bears it. Nothing, where another case has the waybill's freight."""
+    parcel = await waybills.get(work.session, waybill)
+    facts = await cases.facts_of(work.session, work.key, JUDGED, CaseFacts)
+    if parcel is None or parcel.pickup_id is None or facts is None:
+        return
+    pickup = await pickups.need(work.session, parcel.pickup_id)
+    if pickup.freight_minor is not None:
+        return
+    book = desk.book_of_cover(facts, CoverKind.RFI, work.book)
+    grams = chargeable_g(facts.lines, book)
+    total = freight_amount(grams, pickup.zone, book)
+    benefit = freight_benefit(facts, total, Money.zero(book.currency), book)
+    work.verdicts.append(benefit.verdict)
+    await pickups.scan(work.session, pickup.pickup_id, scanned_at, {work.key: grams})
+    await pickups.set_freight(work.session, pickup.pickup_id, total, {work.key: total})
+    work.post(
+        freight_above_cap(work.case, benefit.above, bearer=benefit.bearer, courier=pickup.courier, waybill=waybill),
+        courier_paid(work.case, benefit.above, courier=pickup.courier, waybill=waybill),
+    )
 
 
 def _freight(benefit: FreightBenefit, claim: FreightClaim | None) -> Freight:

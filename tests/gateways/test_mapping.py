@@ -170,3 +170,10 @@ def test_a_statement() -> None:
     assert page.rows[0].amount == TEN
     with pytest.raises(ValueError):
         statement(StatementWire.model_validate({"rows": [row | {"currency": "XXX"}], "next": None}))
+
+
+def test_an_answer_to_a_cancel_that_says_nothing_is_no_void() -> None:
+    """An answer without a state once counted as voided: the courier came, and another one was booked beside it."""
+    assert courier.voided(courier_wire.VoidWire.model_validate({"what": "is this"})) is None
+    confirmed = courier.voided(courier_wire.VoidWire.model_validate({"state": "cancelled"}))
+    assert confirmed is not None and confirmed.voided and confirmed.booking_cancelled

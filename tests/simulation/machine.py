@@ -329,7 +329,8 @@ class Returns(RuleBasedStateMachine):
         """The reconciliation runs in the middle of it all: money under way is no finding."""
         self.cuts += 1
         report = self.sim.reconcile(f"look{self.cuts}")
-        assert not report.open, report.model_dump_json(indent=1)
+        wrong = [one for one in report.findings if not one.subject.startswith("psp bounce")]  # those start corrections
+        assert not wrong, report.model_dump_json(indent=1)
 
     @rule()
     def bounces(self) -> None:

@@ -82,7 +82,9 @@ def booking(wire: w.BookingWire) -> Booking:
 
 
 def voided(wire: w.VoidWire) -> VoidResult | None:
-    """A cancel or removal that the courier confirmed."""
+    """A cancel or removal that the courier confirmed; None for an answer that says nothing of the booking."""
+    if not wire.state:
+        return None
     return VoidResult(voided=True, at=wire.cancelled_at, booking_cancelled=wire.state == "cancelled")
 
 
