@@ -66,7 +66,7 @@ async def _rule(place: Place, case: Case, outcome: str, **more: Any) -> str:
     answer = await place.call("POST", "/v1/rulings", Role.APPROVER, body)
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
-    assert (made["ruled_by"], made["book"]["version"], len(made["facts_hash"])) == ("approver-1", "2025-05", 64)
+    assert (made["ruled_by"], made["book"]["version"], len(made["facts_hash"])) == ("approver-1", "2025-09", 64)
     return str(made["ruling_id"])
 
 

@@ -110,6 +110,7 @@ async def test_every_decision_can_be_explained_afterwards(world: World) -> None:
         told = await cases.explanation(session, "m1/r1")
     assert [one.decision for one in told.decisions] == [
         "eligibility",
+        "risk",
         "authorization",
         "may_decline",
         "freight_benefit",

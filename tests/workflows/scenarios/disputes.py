@@ -274,6 +274,9 @@ async def evidence_windows_of_48_hours(world: World) -> Case:
     due = await due_of(case, "evidence")
     assert timedelta(hours=48) <= due - opened < timedelta(hours=48, minutes=5)
     await case.say("submit_evidence", photo("consumer", "sealed.jpg"))
+    left = await case.until(lambda s: s.waiting is not None and s.waiting.on is Party.MERCHANT, "the merchant's window")
+    assert left.waiting is not None
+    due = left.waiting.due
     await world.until(due + BEFORE)
     assert (await case.status()).attention is None
     await case.say("extend_deadline", ExtendDeadline(seconds=3600))

@@ -353,7 +353,7 @@ async def two_returns_over_two_payments(world: World) -> Case:
         case = await world.open(plan, order)
         await to_the_merchant(case)
         await case.say("confirm_receipt", ConfirmReceipt())
-        assert (await case.end()).refunded == cny(5_000)
+        assert (await case.ended()).refunded == cny(5_000)
         rows = {row.key: row.amount.minor for row in await world.outside.whole_statement("psp")}
         mine = await keys_outside(world, case)
         amounts.append({payment: rows[key] for payment in ("", "-1") if (key := refund_key(case, 1, payment)) in mine})
