@@ -238,7 +238,9 @@ def _not_comparable(story: Story, books: Books) -> str | None:
         return "open"
     if story.correcting:
         return "correction_open"
-    return "currency_mismatch" if story.currency != books.procedure.currency else None
+    # A request that was refused for its currency is refused for it again.
+    other = story.currency != books.procedure.currency and story.first != DECLINED
+    return "currency_mismatch" if other else None
 
 
 def _retry(story: Story, books: Books, tally: _Tally) -> str:

@@ -71,6 +71,20 @@ class Product:
             if not after:
                 return found
 
+    async def retry(self, against: str) -> Json:
+        """Every return decided again by another policy book: how many, how many differ, by which decisive rules."""
+        total: Json = {"against": against, "looked": 0, "differ": 0, "unknown": 0, "rules": {}, "money": {}}
+        after: str | None = None
+        while True:
+            query = {"against": against, "differing": "true"} | ({"after": after} if after else {})
+            page = await self._call("GET", "/v1/backtests", "auditor", query=query)
+            total["looked"] += page["looked"]
+            for case in page["cases"]:
+                _count(total, case)
+            after = page["next"]
+            if not after:
+                return total
+
     async def _call(
         self, method: str, path: str, role: str, merchant: str | None = None, *, body: Json | None = None,
         key: str | None = None, query: Mapping[str, str] | None = None,
@@ -90,6 +104,22 @@ class Product:
                     return _read(answer)
             await asyncio.sleep(min(0.2 * 2**attempt, 2.0))
         raise AssertionError("unreachable")
+
+
+def _count(total: Json, case: Json) -> None:
+    """One case that differs, by the API's own words."""
+    before, after = case["before"], case["after"]
+    if (before["known"], after["known"]) != ("known", "known"):
+        total["unknown"] += 1
+        return
+    total["differ"] += 1
+    rule = case["rules"][0] if case["rules"] else ""
+    total["rules"][rule] = total["rules"].get(rule, 0) + 1
+    for name in ("refund", "indemnity", "freight_insurer", "freight_merchant", "freight_consumer"):
+        change = after[name]["minor"] - before[name]["minor"]
+        if change:
+            key = f"{name} {after[name]['currency']}"
+            total["money"][key] = total["money"].get(key, 0) + change
 
 
 def _read(answer: httpx2.Response) -> Json:

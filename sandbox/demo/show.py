@@ -41,6 +41,7 @@ def show(console: Console, summary: Json) -> None:
     _paths(console, summary)
     _merchants(console, summary)
     _books(console, summary)
+    _backtest(console, summary["backtest"])
     _parked(console, summary)
     _troubles(console, summary)
     events, faults = summary["history_events"], sum(summary["faults"].values())
@@ -98,6 +99,17 @@ def _books(console: Console, summary: Json) -> None:
         console.print(f"  {text}", markup=False, soft_wrap=True)
     for text in summary["invariants_broken"]:
         console.print(f"[red]invariant[/red] {text}", soft_wrap=True)
+
+
+def _backtest(console: Console, tried: Json) -> None:
+    rules = ", ".join(f"{rule} {count}" for rule, count in sorted(tried["rules"].items()))
+    money = ", ".join(f"{name} {amount(minor, name[-3:])}" for name, minor in sorted(tried["money"].items()))
+    differ = f"{tried['differ']} of {tried['looked']} differ ({rules or 'no rule'})"
+    console.print(
+        f"decided again by book {tried['against']}: {differ}, {tried['unknown']} unknown; changes: {money or 'none'}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _parked(console: Console, summary: Json) -> None:

@@ -42,6 +42,7 @@ def test_a_small_demo_ends_well(few: Path, tmp_path: Path) -> None:
     assert summary["returns"] == len(FEW)
     assert (summary["closed"], summary["parked"]) == (len(FEW) - 1, 1)
     assert summary["unexpected"] == {}
+    assert summary["backtest"]["looked"] == len(FEW)
     assert summary["unreconciled"] == []
     assert summary["invariants_broken"] == []
     assert summary["movements_compared"] > 20

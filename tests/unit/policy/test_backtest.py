@@ -265,6 +265,8 @@ def test_cases_that_are_not_compared() -> None:
     assert redecide(story(), None).why == "unknown_book"
     other = BOOK.model_copy(update={"currency": "EUR"})
     assert redecide(story(), Books.all_by(other)).why == "currency_mismatch"
+    refused = story(first="declined", outcome="declined", went_on=False, scan=None)
+    assert redecide(refused, Books.all_by(other)).outcome == "declined"
 
 
 def test_pages_add_up() -> None:
