@@ -109,7 +109,8 @@ class Dispatcher:
         if not keys:
             raise NotYet(WAYBILL_UNKNOWN)
         reports = reports_for(event, [parse_case_key(key) for key in keys])
-        answers = await asyncio.gather(*(self._tell(case, event, report) for case, report in reports.items()))
+        alone = len(keys) == 1
+        answers = await asyncio.gather(*(self._tell(case, event, report, alone) for case, report in reports.items()))
         return dict(zip(reports, answers, strict=True))
 
     async def _send_payment(self, event: PaymentEvent) -> dict[CaseId, str]:
@@ -124,24 +125,24 @@ class Dispatcher:
             raise NotYet(f"{event.key}: {error.code}") from error
         return {} if case is None else {parse_case_key(case): ""}
 
-    async def _tell(self, case: CaseId, event: CourierEvent, report: PickupReport | TrackingReport) -> str:
+    async def _tell(self, case: CaseId, event: CourierEvent, report: PickupReport | TrackingReport, alone: bool) -> str:
         update = Update.REPORT_PICKUP if isinstance(report, PickupReport) else Update.REPORT_TRACKING
         try:
             await self._backhaul.report(*case, update, report, event.event_id)
         except Rejected as refusal:  # closed, or never opened
-            return await self._correct(case, report) or refusal.code
+            return await self._correct(case, report, alone) or refusal.code
         except BackhaulError as error:
             raise NotYet(f"{case.key}: {error.code}") from error
         return ""
 
-    async def _correct(self, case: CaseId, report: PickupReport | TrackingReport) -> str | None:
+    async def _correct(self, case: CaseId, report: PickupReport | TrackingReport, alone: bool) -> str | None:
         """A closed case whose goods turn up is corrected: what was started, for the notes beside the event."""
         async with self._store.read() as session:
             row = await cases.get(session, case.key)
         if row is None or row.closed_at is None:
             return None
         regions = (row.status or {}).get("regions", {})
-        found = correction_of(case, regions.get("logistics", ""), report)
+        found = correction_of(case, regions.get("logistics", ""), report, alone=alone)
         if found is None:
             return None
         try:

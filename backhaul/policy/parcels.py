@@ -78,15 +78,17 @@ def turned_up(told: Iterable[TrackingReport]) -> TrackingReport | None:
 
 
 def correction_of(
-    case: CaseId, logistics: str, report: PickupReport | TrackingReport
+    case: CaseId, logistics: str, report: PickupReport | TrackingReport, *, alone: bool = True
 ) -> tuple[CorrectionKind, CorrectionEvent] | None:
     """What a courier's report on a closed case starts: a parcel that was lost turned up, or goods that nobody waited
-    for any more were scanned. `logistics` is the region's last state. One parcel of a case starts one correction."""
+    for any more were scanned. `logistics` is the region's last state. One parcel of a case starts one correction.
+
+    `alone`: no other case shares the waybill. Of a shared parcel only the scan says whose goods are in it."""
     if isinstance(report, PickupReport):
         if report.outcome is not PickupOutcome.PICKED_UP or not report.collected or logistics != "not_required":
             return None
         return CorrectionKind.LATE_SCAN, _event(case, CorrectionKind.LATE_SCAN, report, "scanned")
-    if logistics == "not_required":
+    if logistics == "not_required" and alone:
         return CorrectionKind.LATE_SCAN, _event(case, CorrectionKind.LATE_SCAN, report, report.status.value)
     if logistics == "lost" and report.status in THERE:
         return CorrectionKind.PARCEL_FOUND, found_event(case, report)

@@ -176,20 +176,20 @@ def _refused() -> list[Json]:
 
 
 def _parked() -> list[Json]:
-    """On purpose: a consumer's account that takes no money, and findings that only a human can rule on."""
+    """On purpose: an account that takes no money and a consumer who names no other, so that it is kept for them; and
+    findings that only a human can rule on."""
     rows = []
-    skip = {"as": "operator", "send": "skip_step", "body": {"provider_proof": True, "note": "account is closed"}}
     for name, tier in (("dead-card", 1), ("dead-card-lightning", 3)):
         made = order(name, "quick-shoes", line("shoe", 26_000), tier=tier)
         rows.append(
             row(
                 name,
-                "parked_account_abnormal",
+                "account_void_unclaimed",
                 made,
                 opened=returned(name, made),
                 actors=[confirm()],
                 accounts=[made["consumer"]["consumer_ref"]],
-                expect=parked("account_abnormal", [skip]),
+                expect=closed("unclaimed"),
             )
         )
     rule = {

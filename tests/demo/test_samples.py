@@ -29,7 +29,7 @@ PATHS = {
     "lost_by_timer", "lost_by_word", "self_ship", "self_ship_expired", "combined_pickup", "combined_pickup_one_leaves",
     "review_authorized", "review_silence", "review_declined", "missed_then_picked_up", "no_show_expired",
     "receipt_silence", "refund_answer_unknown", "withdrawn_before_scan", "withdraw_refused_after_scan",
-    "withdraw_races_scan", "partial_quantities", "ineligible", "foreign_currency", "parked_account_abnormal",
+    "withdraw_races_scan", "partial_quantities", "ineligible", "foreign_currency", "account_void_unclaimed",
     "parked_disputed_finding", "offer_accepted", "offer_refused", "offer_not_answered", "refund_only_not_shipped",
     "refund_only_granted", "refund_only_silence", "refund_only_declined", "question_answered", "question_not_answered",
 }  # fmt: skip

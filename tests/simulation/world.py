@@ -146,20 +146,21 @@ class Simulation(World):
             async with self.store.read() as session:
                 return await waybills.cases_of(session, event.waybill)
 
-        for case, report in reports_for(event, [parse_case_key(key) for key in self.server.do(members())]).items():
+        keys = self.server.do(members())
+        for case, report in reports_for(event, [parse_case_key(key) for key in keys]).items():
             update = "report_pickup" if event.visit is not None else "report_tracking"
             if self.server.runs[return_id(*case)].closed:
-                self._correct(case, report)
+                self._correct(case, report, alone=len(keys) == 1)
             else:
                 self.say(return_id(*case), update, report)
 
-    def _correct(self, case: CaseId, report: PickupReport | TrackingReport) -> None:
+    def _correct(self, case: CaseId, report: PickupReport | TrackingReport, *, alone: bool) -> None:
         """As the dispatcher does: goods that turn up after the close start a correction."""
 
         async def opened(session: AsyncSession) -> CorrectionStart | None:
             row = await cases.need(session, case.key)
             regions = (row.status or {}).get("regions", {})
-            found = correction_of(case, regions.get("logistics", ""), report)
+            found = correction_of(case, regions.get("logistics", ""), report, alone=alone)
             if found is None:
                 return None
             correction = await corrections.open_for(session, case.key, *found, self.server.now)

@@ -124,3 +124,9 @@ def test_what_is_corrected_after_the_close(
 def test_a_movement_that_was_told_late_is_no_sign_of_life() -> None:
     assert turned_up([moved("in_transit"), moved("lost")]) is None
     assert turned_up([moved("in_transit"), moved("found")]) == moved("found")
+
+
+def test_a_shared_parcel_that_moves_says_nothing_of_a_case_that_left_it() -> None:
+    assert correction_of(CASE, "not_required", moved("delivered"), alone=False) is None
+    assert correction_of(CASE, "not_required", moved("delivered"), alone=True) is not None
+    assert correction_of(CASE, "lost", moved("found"), alone=False) is not None
