@@ -605,11 +605,14 @@ class CheckDemand(Frozen):
 
 
 class DemandState(Frozen):
-    """`state`: received, accepted, contested, paid. `collected`: in cash and set off, all in all."""
+    """`state`: received, accepted, contested, paid. `collected`: in cash and set off, all in all. `withdrawn`: a
+    correction took the demand back; `returned` is what the carrier paid for nothing, and has back."""
 
     state: str
     accepted: Money | None = None
     collected: Money | None = None
+    withdrawn: bool = False
+    returned: Money | None = None
 
 
 class SetOffDemand(Frozen):

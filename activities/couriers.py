@@ -242,6 +242,7 @@ class CourierActivities:
     @effect
     async def check_demand(self, asked: CheckDemand) -> DemandState:
         """What the carrier answered: accepted posts J40, paid in cash posts J44 (and J40, if it was not seen).
+        Of a demand that was withdrawn meanwhile J45 and J15 send back what is not owed any more.
 
         Idempotency: each entry is keyed by the claim and posted once.
         Retries: Transient backs off.

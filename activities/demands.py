@@ -10,16 +10,23 @@ from activities.contract import DemandState, RecoveryPlan, SetOff, SetOffDemand
 from activities.effects_support import KEY_LIFETIME, Plan, World, answer, case_key, run
 from backhaul.errors import Refusal, Rejected
 from backhaul.ids import recovery_key
-from backhaul.ledger import CaseRef, carrier_paid_cash, carrier_set_off, made
+from backhaul.ledger import (
+    CaseRef,
+    P,
+    Side,
+    carrier_paid_cash,
+    carrier_paid_for_nothing,
+    carrier_set_off,
+    courier_paid,
+    made,
+)
 from backhaul.money import Money
 from gateways.ports import CourierGateway, DemandAnswer, DemandStanding, Standing
 from store import claims, effects, ledger, recoveries, waybills
 from store.effects import Answer, Intent
-from store.tables import EffectRow, WaybillRow
+from store.tables import EffectRow, RecoveryRow, WaybillRow
 
 PLATFORM = "platform"
-WITHDRAWN = "withdrawn"
-"""A correction took the demand back: the parcel was found, or somebody else is liable."""
 REASON = "lost_or_damaged"
 ALREADY = "already_decided"
 """The carrier has paid in cash: nothing of it is set off any more."""
@@ -58,24 +65,51 @@ async def demand(world: World, case: CaseRef, plan: RecoveryPlan, cap_freights: 
 
 async def check(world: World, case: CaseRef, plan: RecoveryPlan) -> DemandState:
     """Read the carrier's answer and post what follows from it, once."""
-    courier, _ = await _carrier(world, plan)
+    courier, known = await _carrier(world, plan)
     said = await courier.demand_answer(plan.claim_ref)
 
-    async def keep(session: AsyncSession) -> Money | None:
-        if (await claims.need_recovery(session, plan.claim_ref)).withdrawn:
-            return None
-        return await _keep(session, case, plan, said, world.clock())
+    async def keep(session: AsyncSession) -> DemandState:
+        row, at = await claims.need_recovery(session, plan.claim_ref, lock=True), world.clock()
+        if row.withdrawn:
+            return await _keep_owed(session, case, row, known, said, at)
+        got = await _keep(session, case, row, said, at)
+        return DemandState(state=said.standing.value, accepted=said.accepted, collected=got)
 
-    got = await world.store.run(keep)
-    if got is None:
-        return DemandState(state=WITHDRAWN)
-    return DemandState(state=said.standing.value, accepted=said.accepted, collected=got)
+    return await world.store.run(keep)
 
 
-async def _keep(session: AsyncSession, case: CaseRef, plan: RecoveryPlan, said: DemandAnswer, at: datetime) -> Money:
+async def _keep_owed(
+    session: AsyncSession, case: CaseRef, row: RecoveryRow, known: WaybillRow, said: DemandAnswer, at: datetime
+) -> DemandState:
+    """A correction took the demand back: the parcel was found, or somebody else is liable. What the carrier paid
+    before it knew is booked (J44), and what of it is not owed any more goes straight back (J45, J15)."""
+    ref = row.claim_ref
+    posted = [one.entry for one in await ledger.entries_of(session, case_key(case)) if one.entry.claim_ref == ref]
+    if said.paid and not any(entry.template == "J44" for entry in posted):
+        kept = said.paid.at_most(recoveries.left(row))
+        entries = await recoveries.recognise(session, case, row, recoveries.collected(row) + kept, at)
+        await recoveries.collect(session, row, kept, at, cash=True)
+        entries += made(
+            carrier_paid_cash(case, said.paid, claim_ref=ref),
+            carrier_paid_for_nothing(case, said.paid - kept, claim_ref=ref, courier=known.courier),
+            courier_paid(
+                case, said.paid - kept, courier=known.courier, waybill=known.waybill, key=recovery_key(ref, "return")
+            ),
+        )
+        await ledger.post(session, entries, at)
+        posted += entries
+    back = sum(entry.total(P.RECOVERIES_OWED, Side.DEBIT) for entry in posted if entry.template == "J45")
+    return DemandState(
+        state=said.standing.value,
+        collected=recoveries.collected(row),
+        withdrawn=True,
+        returned=Money(minor=back, currency=row.currency),
+    )
+
+
+async def _keep(session: AsyncSession, case: CaseRef, row: RecoveryRow, said: DemandAnswer, at: datetime) -> Money:
     """J40 of what the carrier accepted, J44 of what it paid; what is collected all in all."""
-    ref = plan.claim_ref
-    row = await claims.need_recovery(session, ref, lock=True)
+    ref = row.claim_ref
     if said.accepted is None:
         if said.standing is DemandStanding.CONTESTED:
             await recoveries.contested(session, ref, at)

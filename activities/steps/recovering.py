@@ -58,7 +58,7 @@ async def _end(session: AsyncSession, argument: EndRecovery, desk: Desk) -> Reco
             await credit.write_off(session, key_of(case), at)
         row.written_off_minor += open_.minor
     got = row.in_hand_minor + row.collected_minor
-    row.state = "collected" if got == row.amount_minor else "partial" if got else "waived"
+    row.state = "waived" if not got else "collected" if got == row.amount_minor else "partial"
     row.updated_at = at
     session.add(row)
     await ledger.post(session, _taken_out(case, open_, ref, consumer=consumer, insured=insured), at)

@@ -38,6 +38,7 @@ from backhaul.ledger.loss import (
 from backhaul.ledger.recovery import (
     carrier_accepted,
     carrier_paid_cash,
+    carrier_paid_for_nothing,
     carrier_set_off,
     consumer_collected,
     consumer_owes_indemnity,
@@ -106,6 +107,7 @@ __all__ = [
     "alternate_payout",
     "carrier_accepted",
     "carrier_paid_cash",
+    "carrier_paid_for_nothing",
     "carrier_set_off",
     "check_balanced",
     "consumer_collected",

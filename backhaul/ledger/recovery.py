@@ -55,6 +55,12 @@ def recovery_returned(case: CaseRef, amount: Money, *, claim_ref: str, key: str,
     return entry("J45", case, key, lines, payment_key=key, claim_ref=claim_ref)
 
 
+def carrier_paid_for_nothing(case: CaseRef, amount: Money, *, claim_ref: str, courier: str) -> Entry:
+    """J45 of what a carrier paid (J44) after its demand was withdrawn: the insurer never had it. J15 follows."""
+    lines = [debit(P.RECOVERIES_OWED, amount, claim_ref), credit(P.CARRIER_PAYABLE, amount, courier)]
+    return entry("J45", case, claim_ref, lines, claim_ref=claim_ref)
+
+
 def left_uncharged(case: CaseRef, amount: Money, *, part: str = "1") -> Entry:
     """J50: after lightning without RDV, the consumer owes what the merchant is not charged."""
     lines = [

@@ -151,6 +151,11 @@ EXAMPLE: list[tuple[str, JournalEntry | None, list[str]]] = [
     ("J44", ledger.carrier_paid_cash(CASE, LOSS, **C), ["d P1010 360.00", "c P2040 360.00"]),
     (
         "J45",
+        ledger.carrier_paid_for_nothing(CASE, LOSS, courier="sandbox", **C),
+        ["d P2040 360.00", "c P2020 360.00"],
+    ),
+    (
+        "J45",
         ledger.recovery_returned(CASE, LOSS, courier="x", **K),
         ["d P1010 360.00", "c P2020 360.00", "d I5100 360.00", "c I1000 360.00"],
     ),

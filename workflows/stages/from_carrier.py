@@ -28,7 +28,7 @@ async def from_carrier(run: RecoveryRun) -> None:
     due, ruled, set_off_before, set_offs = after(span), False, False, 1
     while True:
         answer = await _answer(run, demanded, due, ruled)
-        if run.collected >= demanded.minor or answer.state == "withdrawn":
+        if run.collected >= demanded.minor or answer.withdrawn:
             return
         contested = not ruled and answer.state in {"contested", "paid"}
         if not contested and (ruled or answer.state == "accepted" or _silence_counts(run, answer)):
@@ -65,7 +65,9 @@ async def _demand(run: RecoveryRun) -> Money:
 
 
 async def _answer(run: RecoveryRun, demanded: Money, due: datetime, ruled: bool) -> DemandState:
-    """Look the answer up until it is decisive or its time is over; what came in cash goes on to the insurer."""
+    """Look the answer up until it is decisive or its time is over; what came in cash goes on to the insurer.
+
+    A demand that was withdrawn is looked up as long: the carrier may pay it all the same."""
     request = run.request
     while True:
         found = await run.effect(check_demand, CheckDemand(case=request.case, plan=run.plan))
@@ -75,7 +77,9 @@ async def _answer(run: RecoveryRun, demanded: Money, due: datetime, ruled: bool)
         if said.accepted is not None:
             run.booked = max(run.booked, said.accepted.minor)
         await _came(run, said.collected)
-        decisive = said.state == "withdrawn" or (not ruled and said.state in {"paid", "contested"})
+        if said.returned:
+            run.tell(f"{said.returned} came for a withdrawn demand and went back to the carrier", Party.PLATFORM)
+        decisive = (said.withdrawn or not ruled) and said.state in {"paid", "contested"}
         if decisive or run.collected >= demanded.minor or workflow.now() >= due:
             return said
         again = min(due, after(request.terms.demand_answer_s / LOOKS))
