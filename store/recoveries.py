@@ -121,6 +121,16 @@ async def payable(session: AsyncSession, courier: str, currency: str) -> Money:
     return Money(minor=max(0, owed - int((await session.exec(pending)).one())), currency=currency)
 
 
+async def setting_off(session: AsyncSession, claim_ref: str) -> bool:
+    """Was a set-off of this claim begun whose end is not known?"""
+    statement = select(EffectRow.key).where(
+        EffectRow.kind == SET_OFF,
+        col(EffectRow.key).startswith(f"{claim_ref}:{SET_OFF}", autoescape=True),
+        col(EffectRow.state).not_in(("succeeded", "failed")),
+    )
+    return (await session.exec(statement.limit(1))).first() is not None
+
+
 # ---- what a consumer owes ------------------------------------------------------------------------------------------
 
 

@@ -48,6 +48,7 @@ from backhaul.policy.consequences import Consequences
 from backhaul.policy.refunds import LineRefund, RefundValue
 from backhaul.policy.settling import AmountsBroken, fix_again
 from store import cases, claims, ledger
+from store.recoveries import setting_off
 from store.tables import ClaimRow, RecoveryRow
 
 STEP = "resettle"
@@ -266,7 +267,9 @@ async def _carrier_back(work: Work, before: Before, row: RecoveryRow, demand: in
     """Above what is still demanded: what came goes back (J45, J15), what was accepted and did not is let go (J43)."""
     money = [row.collected_minor, max(row.accepted_minor, row.collected_minor)]
     collected, accepted = (Money(minor=max(0, one - demand), currency=row.currency) for one in money)
-    work.post(recovery_uncollectable(work.case, accepted - collected, claim_ref=row.claim_ref))
+    work.post(recovery_uncollectable(work.case, accepted - collected, claim_ref=row.claim_ref, part=f"v{before.n}"))
+    if await setting_off(work.session, row.claim_ref):
+        raise Transient("pending", f"a set-off of {row.claim_ref} is under way")
     if row.remitted_minor < row.collected_minor:
         raise Transient("pending", f"what was collected for {row.claim_ref} is on its way to the insurer")
     courier = await claims.courier_of(work.session, before.scan.waybill)
@@ -296,7 +299,7 @@ async def _consumer_back(
         entries = [reversal(one) for one in await _posted(work, "J53", ref)] if whole else []
         work.post(*entries)
         if not whole:
-            work.post(consumer_uncollectable(work.case, let_go, claim_ref=ref))
+            work.post(consumer_uncollectable(work.case, let_go, claim_ref=ref, part=f"v{before.n}"))
         back.append(_give_back(work, before, ref, less - let_go, "consumer", None))
     if recovery is not None and (less or withheld != old.withheld):
         await claims.cut_recovery(work.session, ref, (withheld + receivable).minor, work.at)

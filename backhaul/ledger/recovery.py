@@ -29,10 +29,10 @@ def recovery_remitted(case: CaseRef, amount: Money, *, claim_ref: str, key: str)
     return entry("J42", case, key, lines, payment_key=key, claim_ref=claim_ref)
 
 
-def recovery_uncollectable(case: CaseRef, amount: Money, *, claim_ref: str) -> Entry:
-    """J43."""
+def recovery_uncollectable(case: CaseRef, amount: Money, *, claim_ref: str, part: str = "1") -> Entry:
+    """J43; each correction that lets some go is a part."""
     lines = [debit(I.RECOVERIES, amount, claim_ref), credit(I.SUBROGATION, amount, claim_ref)]
-    return entry("J43", case, claim_ref, lines, claim_ref=claim_ref)
+    return entry("J43", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
 
 
 def carrier_paid_cash(case: CaseRef, amount: Money, *, claim_ref: str) -> Entry:
@@ -104,15 +104,15 @@ def withheld_from_refund(case: CaseRef, amount: Money, *, claim_ref: str, part: 
     return entry("J54", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
 
 
-def consumer_uncollectable(case: CaseRef, amount: Money, *, claim_ref: str) -> Entry:
-    """J55: takes back what of J53 cannot be collected."""
+def consumer_uncollectable(case: CaseRef, amount: Money, *, claim_ref: str, part: str = "1") -> Entry:
+    """J55: takes back what of J53 cannot be collected; each correction that lets some go is a part."""
     lines = [
         debit(P.RECOVERIES_OWED, amount, claim_ref),
         credit(P.CONSUMER_RECEIVABLE, amount, case.consumer_ref),
         debit(I.RECOVERIES, amount, claim_ref),
         credit(I.SUBROGATION, amount, claim_ref),
     ]
-    return entry("J55", case, claim_ref, lines, claim_ref=claim_ref)
+    return entry("J55", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
 
 
 def freight_withheld(case: CaseRef, amount: Money, *, part: str = "1") -> Entry:

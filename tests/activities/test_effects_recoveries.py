@@ -159,6 +159,41 @@ async def test_a_carrier_that_paid_meanwhile_is_not_set_off(k: Kit) -> None:
     await _rest_of_payable(k, asked.case)
 
 
+@pytest.mark.parametrize("owed", [0, 10_000])
+async def test_what_a_carrier_pays_for_a_withdrawn_demand_goes_back(k: Kit, owed: int) -> None:
+    asked = await _demanded(k, f"withdrawn{owed}", 0, answer="accept", pay_after_ms=0)
+    check, ref = CheckDemand(case=asked.case, plan=asked.plan), asked.plan.claim_ref
+    async with k.store.transaction() as session:
+        await claims.cut_recovery(session, ref, owed, AT)
+    async with asyncio.timeout(10):
+        while (said := await k.run(k.couriers.check_demand, check)).state != "paid":
+            await asyncio.sleep(0.02)
+    for _ in range(2):
+        assert said.withdrawn and said.returned == OWED - Money(minor=owed) and said.collected == Money(minor=owed)
+        said = await k.run(k.couriers.check_demand, check)
+    posted = [(entry.template, entry.lines[0].amount.minor) for entry in await k.entries(asked.case)]
+    back = 36_000 - owed
+    kept = [("J40", owed)] if owed else []
+    assert sorted(posted) == sorted([*kept, ("J15", back), ("J44", 36_000), ("J45", back)])
+    async with k.store.read() as session:
+        row = await claims.need_recovery(session, ref)
+        assert not await recoveries.setting_off(session, ref)
+    assert (row.amount_minor, row.cash_minor, row.collected_minor) == (owed, owed, owed)
+
+
+async def test_a_set_off_under_way_is_seen(k: Kit) -> None:
+    asked = await _demanded(k, "underway", 10_000, answer="silent")
+    ref = asked.plan.claim_ref
+    await k.world.faults("courier", {"match": "POST /v1/set_offs", "kind": "error_after", "times": 1})
+    await k.fails(k.couriers.set_off_demand, asked)
+    seen = []
+    for _ in range(2):
+        async with k.store.read() as session:
+            seen.append(await recoveries.setting_off(session, ref))
+        await k.run(k.couriers.set_off_demand, asked)
+    assert seen == [True, False]
+
+
 async def test_an_undeclared_parcel_is_liable_for_three_freights(k: Kit) -> None:
     case = await k.case("undeclared")
     plan = RecoveryPlan(
