@@ -167,7 +167,9 @@ class PaymentActivities:
         """Ask the provider's books whether a batch's payout is terminal; one that failed, or that a second person
         gave up, is dissolved, and its legs go into the next settlement.
 
-        Idempotency, retries and raises: as prove_terminal; the approval is the merchant's, for the payout key."""
+        Idempotency: by payout key; a batch that was dissolved stays so.
+        Retries: Transient backs off; nothing is sent, the books are only read.
+        Raises: as prove_terminal; the approval is the merchant's, for the payout key."""
         return await prove_payout(self._world, asked)
 
     @activity.defn(name="charge_receivable")
