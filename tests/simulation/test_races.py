@@ -41,7 +41,7 @@ def lost_and_found(world: Simulation, plan: Plan, answered: int, paid: int, **de
 @pytest.mark.parametrize("plan", [Plan(), Plan(tier=0)], ids=["lightning", "ordinary"])
 @pytest.mark.parametrize(
     ("answered", "paid"),
-    [(50, 0), (30, 20), (FOUND, 0), (FOUND + 1, 0), (20, 100), (200, 0), (100, 100)],
+    [(50, 0), (30, 20), (FOUND, 0), (FOUND + 1, 0), (20, 100), (200, 0), (260, 150)],
     ids=lambda hours: f"{hours} h",
 )
 def test_what_comes_for_a_withdrawn_demand_goes_back(plan: Plan, answered: int, paid: int, world: Simulation) -> None:

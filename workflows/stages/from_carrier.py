@@ -28,6 +28,9 @@ async def from_carrier(run: RecoveryRun) -> None:
     due, ruled, set_off_before, set_offs = after(span), False, False, 1
     while True:
         answer = await _answer(run, demanded, due, ruled)
+        if answer.withdrawn and answer.state == "accepted" and not set_off_before:
+            set_off_before, due = True, after(span)
+            continue
         if run.collected >= demanded.minor or answer.withdrawn:
             return
         contested = not ruled and answer.state in {"contested", "paid"}
@@ -67,7 +70,8 @@ async def _demand(run: RecoveryRun) -> Money:
 async def _answer(run: RecoveryRun, demanded: Money, due: datetime, ruled: bool) -> DemandState:
     """Look the answer up until it is decisive or its time is over; what came in cash goes on to the insurer.
 
-    A demand that was withdrawn is looked up as long: the carrier may pay it all the same."""
+    A demand that was withdrawn is looked up as long, and what was accepted of it as long again: the carrier may pay
+    it all the same."""
     request = run.request
     while True:
         found = await run.effect(check_demand, CheckDemand(case=request.case, plan=run.plan))
