@@ -1,6 +1,6 @@
 # The only commands anyone needs. Each prepares what it needs by itself, given Python 3.11 to 3.13 and make.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench histories schema lock venv
+.PHONY: help demo up test check bench histories soak schema lock venv
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
@@ -32,8 +32,16 @@ check: venv ## Lint, format, types, architecture, schemas
 bench: venv ## Measure how many returns this machine carries
 	@$(RUN)python -m benchmarks.lightning $(BENCH_ARGS)
 
-histories: venv ## Record the history of every path anew, for the replay tests
-	@BACKHAUL_RECORD=1 $(RUN)python -m pytest -q -n 2 tests/workflows
+histories: venv ## Record the history of every path anew, for the replay tests, and write docs/reference/paths.md
+	@BACKHAUL_RECORD=1 $(RUN)python -m pytest -q -n 2 tests/workflows --ignore tests/workflows/test_paths.py
+	@$(RUN)python -m tests.workflows.paths
+
+SEED ?= $(shell date +%s)
+SEQUENCES ?= 20000
+
+soak: venv ## Simulate SEQUENCES random sequences of returns from SEED, far more than make test does
+	@echo "seed $(SEED), $(SEQUENCES) sequences"
+	@BACKHAUL_SEED=$(SEED) BACKHAUL_SEQUENCES=$(SEQUENCES) $(RUN)python -m pytest -n 2 tests/simulation $(PYTEST_ARGS)
 
 schema: venv ## Write the JSON schemas of the messages
 	@$(RUN)python -m backhaul.schemas --write

@@ -9,6 +9,7 @@ import pytest
 from backhaul.policy.library import load_library
 from store.reconcile import check_books
 from tests.replay.recorded import record
+from tests.workflows import paths
 from tests.workflows.books import differences
 from tests.workflows.retrial import NOT_COMPARABLE, differences_of
 from tests.workflows.scenarios import SCENARIOS
@@ -26,5 +27,9 @@ async def test_scenario(skipping: World, name: str) -> None:
     assert await differences(skipping) == []
     again = await differences_of(skipping)
     assert bool(again) == (name in NOT_COMPARABLE), again
+    journal = paths.templates(await case.entries())
     if os.environ.get("BACKHAUL_RECORD"):
         await record(name, case.handle)
+        paths.keep(name, journal)
+    else:
+        assert paths.written()[name] == journal, "docs/reference/paths.md says something else: run make histories"
