@@ -5,8 +5,6 @@ A run that finds something parks with its list, and looks again by itself, until
 
 from __future__ import annotations
 
-import asyncio
-
 from pydantic import ValidationError
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
@@ -87,7 +85,7 @@ class Reconciliation:
             report = await self._compare(request)
             if not report.open or not request.hold:
                 break
-            if await self._explained(opened):
+            if await self._explained():
                 break
             self.request = request = request.model_copy(update={"providers": None})
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -134,20 +132,17 @@ class Reconciliation:
         except WorkflowAlreadyStartedError:
             workflow.logger.info("corrected already", extra={"workflow_id": correction.workflow_id})
 
-    async def _explained(self, opened: Reconciling) -> bool:
+    async def _explained(self) -> bool:
         """Parked with the list: True once every finding is explained, False when it is time to look again."""
-        due = asyncio.create_task(asyncio.sleep(opened.park_s))
-        try:
-            await self.desk.park(
-                "reconciliation_difference",
-                f"{self._report().open} differences at {self.desk.cut}",
-                step="compare_books",
-                effect=True,
-                skippable=False,
-                freed=lambda: due.done() or not self._report().open,
-            )
-        finally:
-            due.cancel()
+        await self.desk.park(
+            "reconciliation_difference",
+            f"{self._report().open} differences at {self.desk.cut}",
+            step="compare_books",
+            effect=True,
+            skippable=False,
+            freed=lambda: not self._report().open,
+            looks_again=True,
+        )
         return not self._report().open
 
     @workflow.query(name=REPORT_QUERY, description="What the last look found: every invariant, totals, open findings.")
