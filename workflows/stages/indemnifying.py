@@ -202,6 +202,7 @@ async def _advance(run: CaseDesk, claim: Claim, approval: str | None) -> None:
             key=lambda a: a.plan.advance_key,
             again=_next_advance,
             hand_back=APPROVAL_TROUBLE,
+            freed=lambda: claim.withdrawn,  # what was overturned while it was on its way is not paid any more
         )
         if not isinstance(done, Proof) or done.state not in APPROVAL_TROUBLE:
             return
