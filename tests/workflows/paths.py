@@ -93,6 +93,15 @@ def templates(entries: Iterable[tuple[str, int]]) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda template: (int(re.sub(r"\D", "", template) or 0), template)))
 
 
+AFTERWARDS = frozenset("J40 J41 J42 J43 J44 J45 J51 J52 J55".split())
+"""What a recovery posts, which goes on without its case: how much of it a story sees depends on when it looks."""
+
+
+def steady(journal: tuple[str, ...]) -> list[str]:
+    """The entries that do not depend on how far a recovery has come."""
+    return [template for template in journal if template not in AFTERWARDS]
+
+
 def keep(name: str, journal: tuple[str, ...]) -> None:
     """Remember what a story posted, for the page."""
     SEEN.mkdir(parents=True, exist_ok=True)
