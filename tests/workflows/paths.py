@@ -93,7 +93,7 @@ def templates(entries: Iterable[tuple[str, int]]) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda template: (int(re.sub(r"\D", "", template) or 0), template)))
 
 
-AFTERWARDS = frozenset("J40 J41 J42 J43 J44 J45 J51 J52 J55".split())
+AFTERWARDS = frozenset(["J40", "J41", "J42", "J43", "J44", "J45", "J51", "J52", "J55"])
 """What a recovery posts, which goes on without its case: how much of it a story sees depends on when it looks."""
 
 
