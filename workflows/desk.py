@@ -421,6 +421,43 @@ class Desk:
             if again is not None and trouble.code in ENDED_BY_CHANNEL:
                 argument = again(argument)
 
+    # ---- what operators' updates share -------------------------------------------------------------------------
+
+    def parked_effect(self, step: str | None) -> Parked:
+        """The step that an operator may free now: the named one, or the one that is parked longest. Else the update is
+        refused with `not_parked`."""
+        free = (one for one in self.parked if one.effect and not one.deciding and one.command is None)
+        found = next((one for one in free if step in {None, one.step, one.key}), None)
+        if found is None:
+            reject("not_parked")
+        return found
+
+    def skippable_effect(self, step: str | None) -> Parked:
+        """The same, for a step that may be skipped. Else the update is refused with `not_waiting`."""
+        parked = self.parked_effect(step)
+        if not parked.skippable:
+            reject("not_waiting", f"{parked.step} cannot be skipped")
+        return parked
+
+    async def ask_for_update(self, declared: Declared[A, R], request: A) -> R:
+        """Ask once for an update. What was refused refuses the update, with its code."""
+        try:
+            return await self.once(declared, request)
+        except ActivityError as error:
+            trouble = trouble_of(error)
+            reject(trouble.code, trouble.message)
+        except ValidationError:
+            reject("provider_malformed")
+
+    async def prove(self, parked: Parked, declared: Declared[A, Proof], request: A) -> None:
+        """Ask for the proof under which a parked step is skipped; nobody else frees the step meanwhile."""
+        parked.deciding = True
+        try:
+            parked.proof = await self.ask_for_update(declared, request)
+        except ApplicationError:
+            parked.deciding = False
+            raise
+
     # ---- parking -------------------------------------------------------------------------------------------
 
     async def park(

@@ -261,7 +261,7 @@ class Dispute(OperatorDoors):
     async def submit_evidence(self, said: SubmitEvidence) -> Ack:
         if said.evidence:
             kept = RecordEvidence(case=self.desk.request.case, evidence=said.evidence, at=workflow.now())
-            await self._ask(record_evidence, kept)
+            await self.desk.ask_for_update(record_evidence, kept)
         self.desk.hear(said)
         return self._took(f"{len(said.evidence)} pieces of evidence", said.side)
 

@@ -6,24 +6,18 @@ A mixin: the workflow sets `desk` and `lock` at its start. Update handlers of a 
 from __future__ import annotations
 
 import asyncio
-from typing import TypeVar
 
-from pydantic import ValidationError
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.contract import FindApproval, FindRuling, Found, ProveTerminal
-from activities.declarations import Declared, find_approval, find_ruling, prove_terminal
+from activities.declarations import find_approval, find_ruling, prove_terminal
 from backhaul.disputes import DisputeProgress
-from backhaul.facts import Frozen, Party
+from backhaul.facts import Party
 from backhaul.messages import Ack, ApplyApproval, ApplyRuling, CloseCase, ExtendDeadline, RetryStep, SkipStep
 from backhaul.names import DISPUTE_PROGRESS, EXTENDED, UPDATE_DESCRIPTIONS, Update
 from workflows.case_run import CaseDesk
-from workflows.desk import Parked, reject, trouble_of
+from workflows.desk import reject
 from workflows.stages.ruling import hand_on, hand_ruling_on, note_progress
-
-A = TypeVar("A", bound=Frozen)
-R = TypeVar("R", bound=Frozen)
 
 
 class OperatorDoors:
@@ -36,34 +30,27 @@ class OperatorDoors:
 
     @workflow.update(name=Update.RETRY_STEP.value, description=UPDATE_DESCRIPTIONS[Update.RETRY_STEP])
     def retry_step(self, said: RetryStep) -> Ack:
-        parked = self._parked_effect(said.step)
+        parked = self.desk.parked_effect(said.step)
         parked.command = "retry"
         return self._took(f"tries {parked.step} again", Party.OPERATOR)
 
     @retry_step.validator
     def _retry_step_ok(self, said: RetryStep) -> None:
-        self._parked_effect(said.step)
+        self.desk.parked_effect(said.step)
 
     @workflow.update(name=Update.SKIP_STEP.value, description=UPDATE_DESCRIPTIONS[Update.SKIP_STEP])
     async def skip_step(self, said: SkipStep) -> Ack:
         async with self.lock:
-            parked = self._parked_effect(said.step)
+            parked = self.desk.parked_effect(said.step)
             if parked.key is not None:
                 request = ProveTerminal(case=self.desk.judged.case, key=parked.key, approval_id=said.approval_id)
-                parked.deciding = True
-                try:
-                    parked.proof = await self._ask(prove_terminal, request)
-                except ApplicationError:
-                    parked.deciding = False
-                    raise
+                await self.desk.prove(parked, prove_terminal, request)
             parked.command = "skip"
         return self._took(f"skips {parked.step}", Party.OPERATOR)
 
     @skip_step.validator
     def _skip_step_ok(self, said: SkipStep) -> None:
-        parked = self._parked_effect(said.step)
-        if not parked.skippable:
-            reject("not_waiting", f"{parked.step} cannot be skipped")
+        parked = self.desk.skippable_effect(said.step)
         if parked.key is not None and not (said.provider_proof or said.approval_id):
             reject("proof_required")
 
@@ -85,7 +72,7 @@ class OperatorDoors:
         async with self.lock:
             self._apply_ruling_ok(said)  # another one may have come in while this one waited
             request = FindRuling(case=self.desk.judged.case, ruling_id=said.ruling_id, appealed=self.appealed())
-            found = await self._ask(find_ruling, request)
+            found = await self.desk.ask_for_update(find_ruling, request)
             self._apply_ruling_ok(said)
             await self.take_ruling(found)
         return self._took(f"ruling {said.ruling_id}", Party.OPERATOR)
@@ -101,7 +88,7 @@ class OperatorDoors:
         if parked is None:
             reject("not_waiting")
         request = FindApproval(case=self.desk.judged.case, approval_id=said.approval_id, subject=parked.key or "")
-        self.desk.mail.approval = await self._ask(find_approval, request)
+        self.desk.mail.approval = await self.desk.ask_for_update(find_approval, request)
         return self._took(f"approval {said.approval_id}", Party.OPERATOR)
 
     @apply_approval.validator
@@ -141,21 +128,3 @@ class OperatorDoors:
     def _took(self, what: str, by: Party) -> Ack:
         self.desk.tell(what, by)
         return Ack(stage=self.desk.stage_name())
-
-    def _parked_effect(self, step: str | None) -> Parked:
-        """The step that an operator may free now: the named one, or the one that is parked longest."""
-        free = (one for one in self.desk.parked if one.effect and not one.deciding and one.command is None)
-        found = next((one for one in free if step in {None, one.step, one.key}), None)
-        if found is None:
-            reject("not_parked")
-        return found
-
-    async def _ask(self, declared: Declared[A, R], request: A) -> R:
-        """Ask once for an operator's command. What was refused refuses the update, with its code."""
-        try:
-            return await self.desk.once(declared, request)
-        except ActivityError as error:
-            trouble = trouble_of(error)
-            reject(trouble.code, trouble.message)
-        except ValidationError:
-            reject("provider_malformed")

@@ -8,15 +8,12 @@ of waiting and parking in workflows/case_run.py.
 from __future__ import annotations
 
 import asyncio
-from typing import TypeVar
 
 from pydantic import ValidationError
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.contract import FindApproval, FindRuling, ProveTerminal, RecordEvidence, RecordWaybill
 from activities.declarations import (
-    Declared,
     find_approval,
     find_ruling,
     prove_terminal,
@@ -25,7 +22,7 @@ from activities.declarations import (
 )
 from backhaul.case import refusal
 from backhaul.disputes import DisputeProgress, LodgeAppeal
-from backhaul.facts import Frozen, Party, digest
+from backhaul.facts import Party, digest
 from backhaul.messages import (
     Ack,
     AnswerFinding,
@@ -71,7 +68,7 @@ from backhaul.names import (
     WorkflowType,
 )
 from workflows.case_run import MAX_MESSAGES, CaseRun
-from workflows.desk import CloseRequested, Parked, reject, trouble_of
+from workflows.desk import CloseRequested, reject
 from workflows.stages.appealing import lodge, why_not
 from workflows.stages.authorize import authorize, judge
 from workflows.stages.close import close
@@ -84,9 +81,6 @@ from workflows.stages.refunding import bounced
 from workflows.stages.ruling import hand_on, hand_ruling_on, note_progress
 from workflows.stages.scanning import Collection, call_off, had_the_goods
 from workflows.views import status_of
-
-A = TypeVar("A", bound=Frozen)
-R = TypeVar("R", bound=Frozen)
 
 
 @workflow.defn(name=WorkflowType.RETURN_CASE.value, failure_exception_types=[ValidationError])
@@ -264,7 +258,7 @@ class ReturnCase:
             self._allow(Update.PROVIDE_WAYBILL)  # another one may have come in while this one waited
             self.case.taking_waybill = True
             try:
-                await self._ask(record_waybill, RecordWaybill(case=self.case.judged.case, waybill=said))
+                await self.case.ask_for_update(record_waybill, RecordWaybill(case=self.case.judged.case, waybill=said))
                 self.case.mail.waybill = said
             finally:
                 self.case.taking_waybill = False
@@ -360,7 +354,7 @@ class ReturnCase:
     async def submit_evidence(self, said: SubmitEvidence) -> Ack:
         if said.evidence:
             kept = RecordEvidence(case=self.case.judged.case, evidence=said.evidence, at=workflow.now())
-            await self._ask(record_evidence, kept)
+            await self.case.ask_for_update(record_evidence, kept)
         hearing = self.case.hearing
         if hearing is not None and not hearing.child.done():
             await hand_on(self.case, HEARD, said)
@@ -415,36 +409,29 @@ class ReturnCase:
 
     @workflow.update(name=Update.RETRY_STEP.value, description=UPDATE_DESCRIPTIONS[Update.RETRY_STEP])
     def retry_step(self, said: RetryStep) -> Ack:
-        parked = self._parked_effect(said.step)
+        parked = self.case.parked_effect(said.step)
         parked.command = "retry"
         return self._took(f"tries {parked.step} again", Party.OPERATOR)
 
     @retry_step.validator
     def _retry_step_ok(self, said: RetryStep) -> None:
         self._allow(Update.RETRY_STEP)
-        self._parked_effect(said.step)
+        self.case.parked_effect(said.step)
 
     @workflow.update(name=Update.SKIP_STEP.value, description=UPDATE_DESCRIPTIONS[Update.SKIP_STEP])
     async def skip_step(self, said: SkipStep) -> Ack:
         async with self._lock:
-            parked = self._parked_effect(said.step)
+            parked = self.case.parked_effect(said.step)
             if parked.key is not None:
                 request = ProveTerminal(case=self.case.judged.case, key=parked.key, approval_id=said.approval_id)
-                parked.deciding = True
-                try:
-                    parked.proof = await self._ask(prove_terminal, request)
-                except ApplicationError:
-                    parked.deciding = False
-                    raise
+                await self.case.prove(parked, prove_terminal, request)
             parked.command = "skip"
         return self._took(f"skips {parked.step}", Party.OPERATOR)
 
     @skip_step.validator
     def _skip_step_ok(self, said: SkipStep) -> None:
         self._allow(Update.SKIP_STEP)
-        parked = self._parked_effect(said.step)
-        if not parked.skippable:
-            reject("not_waiting", f"{parked.step} cannot be skipped")
+        parked = self.case.skippable_effect(said.step)
         if parked.key is not None and not (said.provider_proof or said.approval_id):
             reject("proof_required")
 
@@ -466,7 +453,7 @@ class ReturnCase:
             self._allow(Update.APPLY_RULING)  # another one may have come in while this one waited
             appealed = self.case.hearing.start.appealed if self.case.hearing is not None else None
             request = FindRuling(case=self.case.judged.case, ruling_id=said.ruling_id, appealed=appealed)
-            await hand_ruling_on(self.case, await self._ask(find_ruling, request))
+            await hand_ruling_on(self.case, await self.case.ask_for_update(find_ruling, request))
         return self._took(f"ruling {said.ruling_id}", Party.OPERATOR)
 
     @apply_ruling.validator
@@ -477,7 +464,7 @@ class ReturnCase:
     async def apply_approval(self, said: ApplyApproval) -> Ack:
         parked = next(item for item in self.case.parked if item.reason == "approval_required")
         request = FindApproval(case=self.case.judged.case, approval_id=said.approval_id, subject=parked.key or "")
-        self.case.mail.approval = await self._ask(find_approval, request)
+        self.case.mail.approval = await self.case.ask_for_update(find_approval, request)
         return self._took(f"approval {said.approval_id}", Party.OPERATOR)
 
     @apply_approval.validator
@@ -533,21 +520,3 @@ class ReturnCase:
         self._allow(update)
         if answered:
             reject("already_decided")
-
-    def _parked_effect(self, step: str | None) -> Parked:
-        """The step that an operator may free now: the named one, or the one that is parked longest."""
-        free = (one for one in self.case.parked if one.effect and not one.deciding and one.command is None)
-        found = next((one for one in free if step in {None, one.step, one.key}), None)
-        if found is None:
-            reject("not_parked")
-        return found
-
-    async def _ask(self, declared: Declared[A, R], request: A) -> R:
-        """Ask once for an operator's command. What was refused refuses the update, with its code."""
-        try:
-            return await self.case.once(declared, request)
-        except ActivityError as error:
-            trouble = trouble_of(error)
-            reject(trouble.code, trouble.message)
-        except ValidationError:
-            reject("provider_malformed")

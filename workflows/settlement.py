@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import FailureError
 
 from activities.contract import (
     Batch,
@@ -22,17 +22,13 @@ from activities.contract import (
     SettlementRequest,
     WriteOff,
 )
-from activities.declarations import Declared, form_batch, open_cut, pay_batch, prove_batch, write_off
-from backhaul.facts import Frozen
+from activities.declarations import form_batch, open_cut, pay_batch, prove_batch, write_off
 from backhaul.ids import next_key
 from backhaul.messages import Ack, ApplyApproval, ExtendDeadline, RetryStep, SkipStep
 from backhaul.money import Money
 from backhaul.names import LEFT_ALONE, UPDATE_DESCRIPTIONS, Update, WorkflowType
 from workflows import details
-from workflows.desk import Desk, Parked, reject, trouble_of
-
-A = TypeVar("A", bound=Frozen)
-R = TypeVar("R", bound=Frozen)
+from workflows.desk import Desk, Parked, reject
 
 
 class SettlementDesk(Desk):
@@ -148,34 +144,27 @@ class Settlement:
 
     @workflow.update(name=Update.RETRY_STEP.value, description=UPDATE_DESCRIPTIONS[Update.RETRY_STEP])
     def retry_step(self, said: RetryStep) -> Ack:
-        self._parked(said.step).command = "retry"
+        self.desk.parked_effect(said.step).command = "retry"
         return self._took()
 
     @retry_step.validator
     def _retry_step_ok(self, said: RetryStep) -> None:
-        self._parked(said.step)
+        self.desk.parked_effect(said.step)
 
     @workflow.update(name=Update.SKIP_STEP.value, description=UPDATE_DESCRIPTIONS[Update.SKIP_STEP])
     async def skip_step(self, said: SkipStep) -> Ack:
         async with self._lock:
-            parked = self._parked(said.step)
+            parked = self.desk.parked_effect(said.step)
             batch = next((one for one in self.desk.batches if _same_payout(one.payout_key, parked.key)), None)
             if batch is not None:
                 asked = ProveBatch(batch=batch.batch, key=parked.key or "", approval_id=said.approval_id)
-                parked.deciding = True
-                try:
-                    parked.proof = await self._ask(prove_batch, asked)
-                except ApplicationError:
-                    parked.deciding = False
-                    raise
+                await self.desk.prove(parked, prove_batch, asked)
             parked.command = "skip"
         return self._took()
 
     @skip_step.validator
     def _skip_step_ok(self, said: SkipStep) -> None:
-        parked = self._parked(said.step)
-        if not parked.skippable:
-            reject("not_waiting", f"{parked.step} cannot be skipped")
+        self.desk.skippable_effect(said.step)
         if not (said.provider_proof or said.approval_id):
             reject("proof_required")
 
@@ -193,7 +182,7 @@ class Settlement:
     async def apply_approval(self, said: ApplyApproval) -> Ack:
         async with self._lock:
             batch = (self._waiting().key or "").partition(":")[2]
-            await self._ask(write_off, WriteOff(batch=batch, approval_id=said.approval_id))
+            await self.desk.ask_for_update(write_off, WriteOff(batch=batch, approval_id=said.approval_id))
             self._over.add(batch)
         return self._took()
 
@@ -212,24 +201,6 @@ class Settlement:
         if found is None:
             reject("not_waiting")
         return found
-
-    def _parked(self, step: str | None) -> Parked:
-        """The step that an operator may free now: the named one, or the one that is parked longest."""
-        free = (one for one in self.desk.parked if one.effect and not one.deciding and one.command is None)
-        found = next((one for one in free if step in {None, one.step, one.key}), None)
-        if found is None:
-            reject("not_parked")
-        return found
-
-    async def _ask(self, declared: Declared[A, R], request: A) -> R:
-        """Ask once for an operator's command. What was refused refuses the update, with its code."""
-        try:
-            return await self.desk.once(declared, request)
-        except ActivityError as error:
-            trouble = trouble_of(error)
-            reject(trouble.code, trouble.message)
-        except ValidationError:
-            reject("provider_malformed")
 
 
 def _next_payout(ended: PayBatch) -> PayBatch:

@@ -15,7 +15,6 @@ from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowExecutionStatus,
     WorkflowFailureError,
-    WorkflowHandle,
 )
 from temporalio.common import (
     SearchAttributeKey,
@@ -120,7 +119,7 @@ class Backhaul:
         expected = UPDATE_PAYLOADS[name]
         if not isinstance(payload, expected):
             raise Refusal("invalid_input", f"{name.value} takes {expected.__name__}, not {type(payload).__name__}")
-        return await self._send(merchant_id, rma_id, name, payload, update_id or str(uuid.uuid4()))
+        return await self._send(merchant_id, rma_id, name, payload, update_id)
 
     async def appeal(self, merchant_id: str, rma_id: str, said: LodgeAppeal) -> Ack:
         """Tell an open case of an appeal that was taken; its note says how it is heard. The same appeal again is one.
@@ -128,16 +127,26 @@ class Backhaul:
         Raises Refusal(`not_appealable`, `appealed_before`, `appeal_late`), and what `report` raises."""
         return await self._send(merchant_id, rma_id, Update.APPEAL, said, said.appeal_id)
 
-    async def _send(self, merchant_id: str, rma_id: str, name: Update, payload: BaseModel, update_id: str) -> Ack:
-        handle = self._handle(merchant_id, rma_id)
+    async def _send(
+        self, merchant_id: str, rma_id: str, name: Update, payload: BaseModel, update_id: str | None
+    ) -> Ack:
         try:
-            async with self._translated():
-                answer: Ack = await handle.execute_update(
-                    name.value, payload, id=update_id, result_type=Ack, rpc_timeout=self._patience
-                )
-                return answer
+            return await self._execute(return_id(merchant_id, rma_id), name, payload, update_id)
         except _Gone:
             raise await self._ended(merchant_id, rma_id) from None
+
+    async def _execute(self, workflow_id: str, name: Update, payload: BaseModel, update_id: str | None) -> Ack:
+        """One update of any of our workflows. Raises _Gone where no open run takes it."""
+        handle = self.client.get_workflow_handle(workflow_id)
+        async with self._translated():
+            answer: Ack = await handle.execute_update(
+                name.value,
+                payload,
+                id=update_id or str(uuid.uuid4()),
+                result_type=Ack,
+                rpc_timeout=self._patience,
+            )
+            return answer
 
     async def correct(self, workflow_id: str, start: BaseModel, summary: str) -> None:
         """Start a correction that the store has opened. One that runs, or has run, is a success."""
@@ -155,43 +164,18 @@ class Backhaul:
 
     async def correction(self, case: CaseId, n: int) -> CorrectionStatus:
         """What a correction that runs says of itself. Raises as `status` does."""
-        handle = self.client.get_workflow_handle(correction_id(case, n))
-        try:
-            async with self._translated():
-                answer: CorrectionStatus = await handle.query(
-                    Query.STATUS.value, result_type=CorrectionStatus, rpc_timeout=self._patience
-                )
-                return answer
-        except _Gone:
-            raise Refusal("not_found") from None
+        return await self._ask(correction_id(case, n), Query.STATUS, CorrectionStatus)
 
     async def recovery(self, claim_ref: str) -> RecoveryStatus:
         """What a recovery that runs says of itself. Raises as `status` does."""
-        handle = self.client.get_workflow_handle(recovery_id(claim_ref))
-        try:
-            async with self._translated():
-                answer: RecoveryStatus = await handle.query(
-                    Query.STATUS.value, result_type=RecoveryStatus, rpc_timeout=self._patience
-                )
-                return answer
-        except _Gone:
-            raise Refusal("not_found") from None
+        return await self._ask(recovery_id(claim_ref), Query.STATUS, RecoveryStatus)
 
     async def report_recovery(
         self, claim_ref: str, update: Update | str, payload: BaseModel, update_id: str | None = None
     ) -> Ack:
         """Send one update to a recovery. Raises Refusal with its reason, `not_parked` once it has ended."""
-        handle = self.client.get_workflow_handle(recovery_id(claim_ref))
         try:
-            async with self._translated():
-                answer: Ack = await handle.execute_update(
-                    _update(update).value,
-                    payload,
-                    id=update_id or str(uuid.uuid4()),
-                    result_type=Ack,
-                    rpc_timeout=self._patience,
-                )
-                return answer
+            return await self._execute(recovery_id(claim_ref), _update(update), payload, update_id)
         except _Gone:
             raise Refusal("not_parked", "The recovery has ended, or was never started.") from None
 
@@ -199,17 +183,8 @@ class Backhaul:
         self, case: CaseId, n: int, update: Update | str, payload: BaseModel, update_id: str | None = None
     ) -> Ack:
         """Send one update to a correction. Raises Refusal with its reason, `return_closed` once it has ended."""
-        handle = self.client.get_workflow_handle(correction_id(case, n))
         try:
-            async with self._translated():
-                answer: Ack = await handle.execute_update(
-                    _update(update).value,
-                    payload,
-                    id=update_id or str(uuid.uuid4()),
-                    result_type=Ack,
-                    rpc_timeout=self._patience,
-                )
-                return answer
+            return await self._execute(correction_id(case, n), _update(update), payload, update_id)
         except _Gone:
             raise Refusal("return_closed", "The correction is closed, or was never opened.") from None
 
@@ -218,39 +193,27 @@ class Backhaul:
     ) -> Ack:
         """Send one update to a merchant's settlement at a cut. Raises Refusal with its reason, `not_parked` once it has
         ended or where it never was."""
-        handle = self.client.get_workflow_handle(settlement_id(merchant_id, cut))
         try:
-            async with self._translated():
-                answer: Ack = await handle.execute_update(
-                    _update(update).value,
-                    payload,
-                    id=update_id or str(uuid.uuid4()),
-                    result_type=Ack,
-                    rpc_timeout=self._patience,
-                )
-                return answer
+            return await self._execute(settlement_id(merchant_id, cut), _update(update), payload, update_id)
         except _Gone:
             raise Refusal("not_parked", "The settlement has ended, or was never started.") from None
 
     async def status(self, merchant_id: str, rma_id: str) -> CaseStatus:
         """The case's own view of itself. Raises Refusal(`not_found`), Transient where no worker can answer."""
-        return await self._ask(merchant_id, rma_id, Query.STATUS, CaseStatus)
+        return await self._ask(return_id(merchant_id, rma_id), Query.STATUS, CaseStatus)
 
     async def explain(self, merchant_id: str, rma_id: str) -> Explanation:
         """Every decision of the case. Raises as `status` does."""
-        return await self._ask(merchant_id, rma_id, Query.EXPLAIN, Explanation)
+        return await self._ask(return_id(merchant_id, rma_id), Query.EXPLAIN, Explanation)
 
-    async def _ask(self, merchant_id: str, rma_id: str, query: Query, view: type[V]) -> V:
-        handle = self._handle(merchant_id, rma_id)
+    async def _ask(self, workflow_id: str, query: Query, view: type[V]) -> V:
+        handle = self.client.get_workflow_handle(workflow_id)
         try:
             async with self._translated():
                 answer: V = await handle.query(query.value, result_type=view, rpc_timeout=self._patience)
                 return answer
         except _Gone:
             raise Refusal("not_found") from None
-
-    def _handle(self, merchant_id: str, rma_id: str) -> WorkflowHandle[object, object]:
-        return self.client.get_workflow_handle(return_id(merchant_id, rma_id))
 
     async def _ended(self, merchant_id: str, rma_id: str) -> Exception:
         """Why no open run took the request: never there, failed at its start, or closed with an outcome."""

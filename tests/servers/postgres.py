@@ -195,16 +195,7 @@ def _wait_until_ready(admin: URL, server: subprocess.Popen[bytes], log: Path) ->
 
 
 def migrate(url: str) -> None:
-    """Bring a database to the newest schema, the way a deployment does it. Under BACKHAUL_TEST_FROM_TABLES=1 it is
-    made from the tables instead: for work on tables whose migration is not written yet."""
-    if os.environ.get("BACKHAUL_TEST_FROM_TABLES") == "1":
-        from store.migrate import sync_engine
-        from store.tables import metadata
-
-        engine = sync_engine(url)
-        metadata.create_all(engine)
-        engine.dispose()
-        return
+    """Bring a database to the newest schema, the way a deployment does it."""
     environment = {**os.environ, "BACKHAUL_DATABASE_URL": url}
     done = subprocess.run(
         [sys.executable, "-m", "store.migrate"], env=environment, capture_output=True, text=True, timeout=60
