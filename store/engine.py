@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.errors import Transient
+from store import sqlite
 
 T = TypeVar("T")
 
@@ -77,7 +78,8 @@ class Store:
         self.url = normalise(url)
         self.dialect = self.url.get_backend_name()
         if self.dialect == "sqlite":
-            self.engine = create_async_engine(self.url, pool_size=pool_size, max_overflow=0)
+            opened_by = {"async_creator_fn": sqlite.Connection.to}
+            self.engine = create_async_engine(self.url, pool_size=pool_size, max_overflow=0, connect_args=opened_by)
             _prepare_sqlite(self.engine)
         else:
             self.engine = create_async_engine(self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
@@ -91,11 +93,12 @@ class Store:
         """Read and write as one: committed at the end, rolled back on any error.
 
         Raises Transient(`store_busy`) where the database was busy or chose this transaction to give way."""
-        if self._line is None:
-            async with _session(self._writer) as session:
-                yield session
-            return
-        async with self._line, _session(self._writer) as session:
+        async with self._write(WholeSession) as session:
+            yield session
+
+    @asynccontextmanager
+    async def _write(self, kind: type[AsyncSession]) -> AsyncIterator[AsyncSession]:
+        async with self._line or nullcontext(), _session(self._writer, kind) as session:
             yield session
 
     @asynccontextmanager
@@ -128,7 +131,7 @@ class Store:
     async def _run(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
         for left in reversed(range(TRIES)):
             try:
-                async with self.transaction() as session:
+                async with self._write(AsyncSession) as session:  # nobody cancels this task
                     return await work(session)
             except (Transient, IntegrityError) as error:
                 busy = isinstance(error, Transient) and error.code == "store_busy"
@@ -172,8 +175,10 @@ def is_duplicate(error: BaseException) -> bool:
 
 
 @asynccontextmanager
-async def _session(engine: AsyncEngine, *, commit: bool = True) -> AsyncIterator[AsyncSession]:
-    session = WholeSession(engine, expire_on_commit=False)
+async def _session(
+    engine: AsyncEngine, kind: type[AsyncSession] = WholeSession, *, commit: bool = True
+) -> AsyncIterator[AsyncSession]:
+    session = kind(engine, expire_on_commit=False)
     try:
         try:
             yield session

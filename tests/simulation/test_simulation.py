@@ -12,7 +12,8 @@ from hypothesis.stateful import get_state_machine_test
 from tests.simulation.machine import TALLY, Returns
 
 PARTS = 16
-"""So that two test processes share the work."""
+"""So that test processes share the work."""
+pytestmark = pytest.mark.divided(PARTS)
 SEQUENCES = int(os.environ.get("BACKHAUL_SEQUENCES", "2000"))
 SEED = int(os.environ.get("BACKHAUL_SEED", "20250501"))
 SETTINGS = settings(

@@ -42,6 +42,7 @@ from tests.simulation.tied import SECOND, Awaited, Tied, jobs
 from tests.simulation.world import START, Plan, Simulation, library, simulation
 from tests.workflows.world import COAT, at_receipt
 
+pytestmark = pytest.mark.divided(4)
 HOUR = 3_600_000
 """In milliseconds, as the courier's scripts count."""
 ALL_AT_ONCE = 2

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, NamedTuple, cast
+from unittest.mock import patch
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -31,7 +32,7 @@ from backhaul.reconciliation import ReconcileRequest, ReconciliationReport
 from gateways.ports import CourierEvent
 from gateways.webhooks import read_event, reports_for
 from sandbox.common import clock
-from store import cases, corrections, waybills
+from store import cases, corrections, sqlite, waybills
 from store.engine import Store
 from tests.gateways.outside import Outside
 from tests.simulation.outside import Weather, simulated
@@ -52,6 +53,13 @@ def library() -> Any:
     return load_library()
 
 
+class OneThread(sqlite.Connection):
+    """A connection that works in the thread of its caller."""
+
+    async def _execute(self, fn: Any, *arguments: Any, **named: Any) -> Any:
+        return fn(*arguments, **named)
+
+
 class Place:
     """One folder, one event loop and one store of this process, used by one simulation after the other: SQLAlchemy
     compiles its statements once."""
@@ -60,7 +68,8 @@ class Place:
         self.loop = asyncio.new_event_loop()
         self.folder = Path(mkdtemp(prefix="backhaul-sim-", dir=SHM if SHM.is_dir() else None))
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
-        self.store = Store(f"sqlite:///{self.folder}/backhaul.db", pool_size=2)
+        with patch.object(sqlite, "Connection", OneThread):
+            self.store = Store(f"sqlite:///{self.folder}/backhaul.db", pool_size=2)
         self.loop.run_until_complete(self.store.create_all())
         self.loop.run_until_complete(self.store.engine.dispose())
         shutil.copy(self.folder / "backhaul.db", self.folder / "blank")

@@ -15,6 +15,8 @@ from tests.workflows.retrial import NOT_COMPARABLE, differences_of
 from tests.workflows.scenarios import SCENARIOS
 from tests.workflows.world import World
 
+pytestmark = pytest.mark.divided(10)
+
 
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_scenario(skipping: World, name: str) -> None:

@@ -181,7 +181,7 @@ async def carrier_accepts_a_part(world: World) -> Case:
     """The carrier pays 100.00 of 360.00 and contests the rest: ruled to be owed, that is set off at once."""
     recovery = await _demanded(world, answer="accept", pay_after_ms=0, accepted_amount=10_000)
     case = recovery.case
-    await world.until(await case.now() + timedelta(days=2))
+    await world.until(await case.now() + timedelta(hours=36))
     parked = await recovery.parks("claim_contested")
     assert (parked.collected, parked.remitted) == (cny(10_000), cny(10_000))
     await _owe_the_carrier(case, 50_000)
@@ -200,7 +200,7 @@ async def carrier_contests_and_is_right(world: World) -> Case:
     """The carrier contests; a ruling on another question is refused, one for the carrier ends it."""
     recovery = await _demanded(world, answer="contest")
     case = recovery.case
-    await world.until(await case.now() + timedelta(days=2))
+    await world.until(await case.now() + timedelta(hours=36))
     await recovery.parks("claim_contested")
     with pytest.raises(Refusal) as refused:
         await recovery.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "liability", "carrier")))
