@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -117,7 +118,7 @@ async def outside(folder: Path) -> AsyncIterator[Outside]:
         "insurer": insurer_app(PartySettings(**settings("insurer"))),
         "notices": notices_app(PartySettings(**settings("notices"))),
     }
-    servers = {party: await serve(app) for party, app in apps.items()}
+    servers = dict(zip(apps, await asyncio.gather(*map(serve, apps.values())), strict=True))
     end = {party: Endpoint(server.url, TOKEN, timeout_s=TIMEOUT_S) for party, server in servers.items()}
     couriers = {"sandbox": end["courier"], "sandbox-b": end["courier"]}
     gateways = build(
@@ -129,5 +130,4 @@ async def outside(folder: Path) -> AsyncIterator[Outside]:
     finally:
         await http.aclose()
         await gateways.aclose()
-        for server in servers.values():
-            await server.stop()
+        await asyncio.gather(*(server.stop() for server in servers.values()))
