@@ -24,7 +24,8 @@ class OneTripCursor(aiosqlite.Cursor):
 
     async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> OneTripCursor:
         """Execute and fetch."""
-        self._rows = await self._execute(self._all_of, sql, tuple(parameters or ()))
+        trip: Any = self._conn._execute
+        self._rows = await trip(self._all_of, sql, tuple(parameters or ()))
         return self
 
     def _all_of(self, sql: str, parameters: tuple[Any, ...]) -> list[Any]:
