@@ -265,9 +265,6 @@ class CourierActivities:
 
 async def parcels(session: AsyncSession, case: CaseRef) -> tuple[Parcel, ...]:
     """The case's goods as the courier sees them; weights and volumes are those of the order's lines."""
-    bundle = await orders.get(session, case.order_id)
-    if bundle is None:
-        raise Refusal("order_unknown")
     units = await cases.lines_of(session, case_key(case))
     return tuple(
         Parcel(
@@ -277,20 +274,18 @@ async def parcels(session: AsyncSession, case: CaseRef) -> tuple[Parcel, ...]:
             weight_g=line.weight_g,
             volume_cm3=line.volume_cm3,
         )
-        for line in bundle.lines
+        for line in await orders.lines(session, case.order_id)
         if line.line_id in units
     )
 
 
 async def declared_value(session: AsyncSession, case: CaseRef) -> Money | None:
     """What a waybill under RDV is declared at (X27): the value of the order's goods, any of which may join it."""
-    bundle = await orders.get(session, case.order_id)
-    if bundle is None:
-        raise Refusal("order_unknown")
-    for cover in bundle.coverages:
+    order = await orders.need(session, case.order_id)
+    for cover in await orders.coverages(session, case.order_id):
         if cover.kind == CoverKind.RDV:
-            minor = bundle.order.paid_minor if cover.declared_minor is None else cover.declared_minor
-            return Money(minor=minor, currency=bundle.order.currency)
+            minor = order.paid_minor if cover.declared_minor is None else cover.declared_minor
+            return Money(minor=minor, currency=order.currency)
     return None
 
 

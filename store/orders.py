@@ -244,6 +244,26 @@ def _entries(order: ImportOrder, currency: str) -> tuple[JournalEntry, ...]:
     return made(*sales, *covers)
 
 
+async def need(session: AsyncSession, order_id: str) -> OrderRow:
+    """The order by itself. Raises Refusal(`order_unknown`)."""
+    order = (await session.exec(select(OrderRow).where(OrderRow.order_id == order_id))).first()
+    if order is None:
+        raise Refusal("order_unknown", field="order_id")
+    return order
+
+
+async def lines(session: AsyncSession, order_id: str) -> tuple[OrderLineRow, ...]:
+    """An order's lines, as they are now, in order."""
+    found = select(OrderLineRow).where(OrderLineRow.order_id == order_id).order_by(col(OrderLineRow.position))
+    return tuple((await session.exec(found, execution_options={"populate_existing": True})).all())
+
+
+async def coverages(session: AsyncSession, order_id: str) -> tuple[CoverageRow, ...]:
+    """An order's covers, as they are now, in order."""
+    found = select(CoverageRow).where(CoverageRow.order_id == order_id).order_by(col(CoverageRow.position))
+    return tuple((await session.exec(found, execution_options={"populate_existing": True})).all())
+
+
 async def get(session: AsyncSession, order_id: str, *, lock: bool = False) -> OrderBundle | None:
     """The order with all that belongs to it. With `lock`, nobody else counts its units or money till the commit."""
     statement = select(OrderRow).where(OrderRow.order_id == order_id)
@@ -261,9 +281,7 @@ async def get(session: AsyncSession, order_id: str, *, lock: bool = False) -> Or
     )
     fresh = {"populate_existing": True}
     merchant, consumer = (await session.exec(profiles, execution_options=fresh)).one()
-    lines = select(OrderLineRow).where(OrderLineRow.order_id == order_id).order_by(col(OrderLineRow.position))
     payments = select(PaymentRow).where(PaymentRow.order_id == order_id).order_by(col(PaymentRow.position))
-    covers = select(CoverageRow).where(CoverageRow.order_id == order_id).order_by(col(CoverageRow.position))
     units = (
         select(CaseLineRow.line_id, func.sum(CaseLineRow.quantity))
         .where(CaseLineRow.order_id == order_id, col(CaseLineRow.active).is_(True))
@@ -273,9 +291,9 @@ async def get(session: AsyncSession, order_id: str, *, lock: bool = False) -> Or
         order=order,
         merchant=merchant,
         consumer=consumer,
-        lines=tuple((await session.exec(lines, execution_options=fresh)).all()),
+        lines=await lines(session, order_id),
         payments=tuple((await session.exec(payments, execution_options=fresh)).all()),
-        coverages=tuple((await session.exec(covers, execution_options=fresh)).all()),
+        coverages=await coverages(session, order_id),
         returned={line_id: int(count) for line_id, count in await session.exec(units)},
     )
 

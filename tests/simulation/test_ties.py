@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from backhaul.disputes import LodgeAppeal
 from backhaul.facts import Method, Party, Reason, RemedyKind
 from backhaul.ids import dispute_id, payment_key
 from backhaul.messages import (
     AnswerFinding,
     AnswerInfo,
     AnswerOffer,
+    ApplyRuling,
     Authorize,
     ConfirmReceipt,
     Decline,
@@ -36,6 +38,7 @@ from backhaul.messages import (
     SubmitEvidence,
     Withdraw,
 )
+from backhaul.recoveries import RecoveryStatus
 from backhaul.slots import next_slot
 from tests.simulation.server import Run
 from tests.simulation.tied import SECOND, Awaited, Tied, jobs
@@ -413,6 +416,19 @@ def objected(tied: Tied) -> Awaited:
     return tied.waits("evidence")
 
 
+def heard(tied: Tied) -> Awaited:
+    """Nobody said anything; a reviewer is asked."""
+    tied.waits("evidence")
+    return tied.waits("ruling_needed")
+
+
+def asked_again(tied: Tied) -> None:
+    """The alarm was raised, and will be again; nothing else changes until somebody rules."""
+    attention = tied.status.attention
+    assert attention is not None and attention.reason == "ruling_needed"
+    assert attention.due == tied.now + timer(tied, "timers.ruling")
+
+
 RULED = REFUND | FREIGHT
 
 DISPUTES = (
@@ -423,6 +439,18 @@ DISPUTES = (
         NOTHING_MORE,
         dispute_shows("the merchant said nothing", absent=SILENT),
         dispute_shows(SILENT),
+        RULED,
+        RULED,
+        script=courier(found(30, "disputes")),
+        where=first_dispute,
+    ),
+    Tie(
+        "X8, ruling",
+        "timers.ruling",
+        heard,
+        lambda tied: ("apply_ruling", ApplyRuling(ruling_id=tied.sim.ruling(tied.case, "liability", "merchant"))),
+        said("ruled: merchant"),
+        asked_again,
         RULED,
         RULED,
         script=courier(found(30, "disputes")),
@@ -572,8 +600,13 @@ def world(flags: Sequence[int]) -> Iterator[Simulation]:
 
 def timer(tied: Tied, name: str) -> timedelta:
     """A timer of the book by which the case goes."""
+    return timer_of(library().current(tied.now), name)
+
+
+def timer_of(book: Any, name: str) -> timedelta:
+    """A timer of a book."""
     section, _, last = name.partition(".")
-    found = getattr(getattr(library().current(tied.now), section), last)
+    found = getattr(getattr(book, section), last)
     span: timedelta = found[0] if isinstance(found, tuple) else found  # the first alarm
     return span
 
@@ -734,5 +767,109 @@ def test_a_receipt_finding_at_the_end_of_its_time(late: bool, world: Simulation)
     tied.say("report_receipt_issue", OBJECTED)
     assert (tied.region["dispute"] == "evidence") is late
     assert ("J34" in tied.books()) is not late
+    tied.finish("carrier")
+    assert tied.books() == REFUND | FREIGHT | indemnity(LOSS) | from_carrier(LOSS)
+
+
+# ---- after the ruling, after the close -----------------------------------------------------------------------------
+
+
+@ticks
+@pytest.mark.parametrize("late", [False, True], ids=["at 7 d", "a second later"])
+def test_an_appeal_at_the_end_of_its_time(late: bool, world: Simulation) -> None:
+    """X15: seven days to the second after the ruling another reviewer is asked; a second later it is refused."""
+    tied = Tied(world, PLAIN, courier(found(30, "disputes"), way=SLOW_WAY))
+    tied.waits("ruling_needed")
+    ruling = world.ruling(tied.case, "liability", "merchant")
+    ruled = tied.now
+    tied.say("apply_ruling", ApplyRuling(ruling_id=ruling))
+    tied.waits("receipt")
+    tied.until(ruled + timer(tied, "timers.appeal") + late * SECOND)
+    said_no = LodgeAppeal(appeal_id="appeal-1", ruling_id=ruling, by=Party.MERCHANT, reason="not so")
+    told = tied.say("appeal", said_no, refused="appeal_late" if late else None)
+    assert told.accepted is not late
+    assert (tied.region["dispute"] == "appealed") is not late
+    if not late:
+        tied.waits("ruling_needed")
+        last = world.ruling(tied.case, "liability", "consumer", by="reviewer-2", overrules=ruling)
+        tied.say("apply_ruling", ApplyRuling(ruling_id=last))
+    tied.finish("merchant")
+    withheld = {"J23": COAT, "J54": LOSS, "J21": COAT - LOSS, "J42": LOSS} | indemnity(LOSS) | FREIGHT
+    assert tied.books() == (RULED if late else withheld)
+
+
+def recovering(tied: Tied, code: str) -> tuple[Run, datetime]:
+    """On to where the case's recovery waits for this; the recovery, and until when it waits."""
+    while True:
+        found = next((run for run in tied.sim.server.runs.values() if run.kind == "Recovery"), None)
+        if found is not None:
+            waiting = recovery_status(tied, found).waiting
+            if waiting is not None and waiting.code == code:
+                return found, waiting.due
+        assert tied.sim.jump(), f"no recovery ever waits for {code}"
+
+
+def recovery_status(tied: Tied, run: Run) -> RecoveryStatus:
+    status: RecoveryStatus = tied.sim.server.query(run.id, "status", RecoveryStatus)
+    return status
+
+
+def consumers_fault(world: Simulation) -> Tied:
+    """Paid by lightning, no cover, damaged at the receipt; ruled to be the consumer's."""
+    tied = Tied(world, Plan(rdv=False), courier(TAKEN))
+    objected(tied)
+    tied.waits("ruling_needed")
+    tied.say("apply_ruling", ApplyRuling(ruling_id=world.ruling(tied.case, "liability", "consumer")))
+    return tied
+
+
+CLAWED_BACK = {"J20": COAT, "J21": COAT, "J22": COAT - LOSS, "J50": LOSS, "J51": LOSS} | FREIGHT
+
+
+@ticks
+@pytest.mark.parametrize("more", [False, True], ids=["in its time", "more time with the timer"])
+def test_a_clawback_begins_when_its_notice_has_run_out(more: bool, world: Simulation) -> None:
+    """X26, X28: seven days after the consumer was told they are charged, not a second before; time that an operator
+    gives in the timer's own task is time."""
+    tied = consumers_fault(world)
+    run, due = recovering(tied, "payment")
+    waiting = recovery_status(tied, run).waiting
+    assert waiting is not None and due == waiting.since + timer(tied, "timers.clawback_notice")
+    tied.until(due - SECOND)
+    assert "J51" not in tied.books() and not run.closed
+    if more:
+        given = tied.say("extend_deadline", ExtendDeadline(seconds=3_600), to=run.id, later=True)
+        together(world, run, due)
+        assert given.accepted and given.refusal is None
+        due += timedelta(hours=1)
+        waiting = recovery_status(tied, run).waiting
+        assert waiting is not None and waiting.due == due
+        tied.until(due - SECOND)
+        assert "J51" not in tied.books() and not run.closed
+    while world.server.now < due:
+        assert world.jump()
+    assert world.server.now == due and tied.books() == CLAWED_BACK
+    tied.finish("consumer")
+    assert tied.books() == CLAWED_BACK
+
+
+@ticks
+@pytest.mark.parametrize("late", [False, True], ids=["at 15 d", "a second late"])
+def test_the_carriers_money_at_the_end_of_its_time(late: bool, world: Simulation) -> None:
+    """X27: money that is there on the fifteenth day to the second is in time; a second later the demand is past due,
+    what the carrier accepted has as much time again, and the money counts all the same."""
+    span = timer_of(library().current(START), "recovery.demand_answer")
+    paid = (span - timedelta(days=5) + late * SECOND) // timedelta(milliseconds=1)
+    demand = {"answer": "accept", "after_ms": 120 * HOUR, "pay_after_ms": paid}
+    tied = Tied(world, PLAIN, {**courier(TAKEN), "demand": demand})
+    tied.waits("receipt")
+    tied.say("report_receipt_issue", OBJECTED)
+    run, _ = recovering(tied, "demand_answer")
+    demanded = recovery_status(tied, run).opened_at
+    tied.until(demanded + span - SECOND)
+    assert "J44" not in tied.books() and not run.closed
+    while world.server.now < demanded + span:
+        assert world.jump()
+    assert run.closed is not late
     tied.finish("carrier")
     assert tied.books() == REFUND | FREIGHT | indemnity(LOSS) | from_carrier(LOSS)

@@ -87,11 +87,14 @@ class Tied:
             return Awaited(waiting.told or waiting.since, waiting.due)
         return None
 
-    def say(self, update: str, body: Any, *, to: str | None = None, later: bool = False) -> Told:
+    def say(
+        self, update: str, body: Any, *, to: str | None = None, later: bool = False, refused: str | None = None
+    ) -> Told:
+        """Send an update; it is taken, or `refused` with this code. `later`: with the next task, looked at then."""
         told = self.sim.say(to or self.case, update, body, later=later)
         if not later:
             self.sim.work()
-            assert told.refusal is None, f"{update}: {told.refusal}"
+            assert told.refusal == refused, f"{update}: {told.refusal}"
         return told
 
     def until(self, moment: datetime) -> None:

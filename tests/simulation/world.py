@@ -271,9 +271,9 @@ class Simulation(World):
         """The lines that come back."""
         return tuple(line.line_id for line in self.opened[case].lines)
 
-    def ruling(self, case: str, decides: str, outcome: str) -> str:
-        """A reviewer rules on a case; the ruling's id."""
-        found: str = self.server.do(self.rule(cast(Case, Named(self.opened[case])), decides, outcome))
+    def ruling(self, case: str, decides: str, outcome: str, **how: Any) -> str:
+        """A reviewer rules on a case; the ruling's id. `how`: `by` whom, which ruling it `overrules`."""
+        found: str = self.server.do(self.rule(cast(Case, Named(self.opened[case])), decides, outcome, **how))
         return found
 
     def approval(self, case: str, subject: str, amount: int, payee: str) -> str:
