@@ -341,15 +341,18 @@ class Desk:
             )
             return declared.result.model_validate(raw)
         except FailureError as error:  # a local activity's own failure comes bare, its timeout wrapped
-            cause = error.cause if isinstance(error, ActivityError) else error
-            if not self.ready and isinstance(cause, ApplicationError) and cause.non_retryable:
-                raise cause from None
+            self._refuse_start(error.cause if isinstance(error, ActivityError) else error)
         except ValidationError:
             pass
         result = await self._ask(declared, argument, skippable=False)
         if isinstance(result, Proof):
             raise RuntimeError(f"{declared.name} cannot be skipped")
         return result
+
+    def _refuse_start(self, cause: BaseException | None) -> None:
+        """While a start may still fail, what the rules refuse fails it with their own code."""
+        if not self.ready and isinstance(cause, ApplicationError) and cause.non_retryable:
+            raise cause from None
 
     async def effect(
         self,
@@ -399,6 +402,7 @@ class Desk:
             try:
                 return await self.once(declared, argument)
             except ActivityError as error:
+                self._refuse_start(error.cause)
                 trouble = trouble_of(error)
             except ValidationError as error:
                 trouble = Trouble("provider_malformed", f"{declared.name}: {error.error_count()} fields do not fit")

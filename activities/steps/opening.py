@@ -30,7 +30,7 @@ _STAGES = {
     "merchant_review": (Stage.AUTHORIZING, Party.MERCHANT),
     "info_requested": (Stage.AUTHORIZING, Party.CONSUMER),
     "referred": (Stage.AUTHORIZING, Party.OPERATOR),
-    "declined": (Stage.CLOSING, None),
+    "declined": (Stage.CLOSING, Party.PLATFORM),
 }
 """Where a judged case goes on, for lists, and on whom it waits there."""
 
@@ -141,7 +141,7 @@ def _row(argument: JudgeCase, judgement: Judgement, key: str, at: datetime, reop
         book_version=judgement.book.version,
         book_hash=judgement.book.hash,
         stage=stage.value,
-        waiting_on=waiting_on.value if waiting_on else None,
+        waiting_on=waiting_on.value,
         judgement=judgement.model_dump(mode="json"),
         refundable_minor=judgement.refundable.minor,
         currency=judgement.refundable.currency,

@@ -9,10 +9,18 @@ from temporalio import workflow
 
 from tests.replay.recorded import commands_of, load, recorded
 from tests.workflows.scenarios import SCENARIOS
+from worker.registry import WORKFLOWS
 
 
 def test_every_path_is_recorded() -> None:
     assert set(SCENARIOS) <= set(recorded())
+
+
+def test_every_workflow_is_recorded() -> None:
+    found = {
+        load(name)[0].events[0].workflow_execution_started_event_attributes.workflow_type.name for name in recorded()
+    }
+    assert found == {str(workflow._Definition.must_from_class(one).name) for one in WORKFLOWS}
 
 
 @pytest.mark.parametrize("name", recorded())

@@ -13,7 +13,7 @@ from tests.simulation.machine import TALLY, Returns
 
 PARTS = 16
 """So that test processes share the work."""
-pytestmark = pytest.mark.divided(PARTS)
+pytestmark = [pytest.mark.divided(PARTS), pytest.mark.timeout(900)]
 SEQUENCES = int(os.environ.get("BACKHAUL_SEQUENCES", "2000"))
 SEED = int(os.environ.get("BACKHAUL_SEED", "20250501"))
 SETTINGS = settings(
@@ -28,10 +28,15 @@ SETTINGS = settings(
 )
 
 
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Thousands of parked steps say so."""
+    caplog.set_level(logging.ERROR, "temporalio")
+
+
 @pytest.mark.parametrize("part", range(PARTS))
 def test_any_sequence_ends_with_everybody_paid_what_is_theirs(part: int) -> None:
     """All invariants of domain 6 over random events, answers, silences and faults."""
-    logging.getLogger("temporalio").setLevel(logging.ERROR)  # thousands of parked steps say so
     before = TALLY["sequences"]
     run = get_state_machine_test(Returns, settings=SETTINGS)
     seed(SEED + part)(run)()

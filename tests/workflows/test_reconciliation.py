@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.service import RPCError
 
 from backhaul.corrections import CorrectionKind, bounce_event
 from backhaul.ids import reconciliation_id
@@ -16,6 +20,7 @@ from backhaul.names import QUEUE, REPORT_QUERY, RESOLVE_FINDING, WorkflowType
 from backhaul.reconciliation import ReconcileRequest, ReconciliationReport, ResolveFinding
 from store import corrections, ledger
 from store.reconcile import findings
+from tests.replay.recorded import commands_of, record
 from tests.workflows.scenarios.refunds import accepted, bounce, refund_key
 from tests.workflows.world import Plan, World, cny
 
@@ -43,6 +48,18 @@ async def parked(handle: WorkflowHandle[Any, ReconciliationReport]) -> Reconcili
             return report
         await asyncio.sleep(0.05)
     raise AssertionError("it never found anything")
+
+
+@pytest.fixture(autouse=True)
+async def recorded(request: pytest.FixtureRequest, skipping: World) -> AsyncIterator[None]:
+    """Every run of these tests is replayed; with BACKHAUL_RECORD set its history is recorded."""
+    yield
+    handle = skipping.env.client.get_workflow_handle(reconciliation_id("c1"))
+    with contextlib.suppress(RPCError):  # not every test runs one to its end
+        if os.environ.get("BACKHAUL_RECORD"):
+            await record(f"reconciliation.{request.node.name.removeprefix('test_')}", handle)
+        else:
+            await commands_of(await handle.fetch_history())
 
 
 async def test_clean_books_end_with_a_report(skipping: World) -> None:

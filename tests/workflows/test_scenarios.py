@@ -8,9 +8,9 @@ import pytest
 
 from backhaul.policy.library import load_library
 from store.reconcile import check_books
-from tests.replay.recorded import record
 from tests.workflows import paths
 from tests.workflows.books import differences
+from tests.workflows.recording import record_story
 from tests.workflows.retrial import NOT_COMPARABLE, differences_of
 from tests.workflows.scenarios import SCENARIOS
 from tests.workflows.world import World
@@ -31,7 +31,7 @@ async def test_scenario(skipping: World, name: str) -> None:
     assert bool(again) == (name in NOT_COMPARABLE), again
     journal = paths.templates(await case.entries())
     if os.environ.get("BACKHAUL_RECORD"):
-        await record(name, case.handle)
+        await record_story(name, case)
         paths.keep(name, journal)
     else:
         says = paths.steady(paths.written()[name])

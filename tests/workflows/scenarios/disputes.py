@@ -5,17 +5,18 @@ The coat is 1200.00; amounts are worked out by hand from domain 6.
 
 from __future__ import annotations
 
-import os
 from datetime import datetime, timedelta
 
 import pytest
 
 from backhaul.errors import Refusal
 from backhaul.facts import Party, Reason
+from backhaul.ids import correction_id
 from backhaul.messages import (
     AnswerFinding,
     ApplyRuling,
     ConfirmReceipt,
+    CorrectionOutcome,
     Decline,
     Escalate,
     EvidenceKind,
@@ -26,7 +27,6 @@ from backhaul.messages import (
     SubmitEvidence,
 )
 from store import corrections, evidence
-from tests.replay.recorded import record
 from tests.workflows.scenarios.registry import scenario
 from tests.workflows.scenarios.telling import refused, templates, to_the_merchant, told
 from tests.workflows.world import Case, Plan, WorkflowUpdateFailedError, World, at_receipt, cny, damage
@@ -367,7 +367,8 @@ async def appeal_too_late(world: World) -> Case:
 
 @scenario("X15")
 async def appeal_kept_until_the_close(world: World) -> Case:
-    """Money left on the ruling already: the appeal is kept, and a correction is opened at the close."""
+    """Money left on the ruling already: the appeal is kept and heard after the close. Another reviewer: the merchant
+    bears it; the consumer gets the 360.00 that were withheld, the insurer has its 360.00 back."""
     case, ruling = await _ruled_at_the_door(world, "consumer")
     await case.until(lambda s: s.regions["indemnity"] == "paid", "the advance")
     assert (await world.appeal(case, ruling, "consumer")).note == "kept"
@@ -375,12 +376,30 @@ async def appeal_kept_until_the_close(world: World) -> Case:
     await case.track("delivered")
     await case.waits_for("receipt")
     await case.say("confirm_receipt", ConfirmReceipt())
-    outcome = await case.end()
+    outcome = await case.ended()
     assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(84_000), cny(36_000), cny(36_000))
     key = f"{case.request.merchant_id}/{case.request.rma_id}"
     async with world.store.read() as session:
         (opened,) = await corrections.of_case(session, key)
     assert (opened.kind, opened.event["ruling_id"], opened.event_id) == ("appeal", ruling, f"appeal:{ruling}")
+    correcting = correction_id(case.id, 1)
+    for side in ("consumer", "merchant"):
+        said = SubmitEvidence(nothing_more=True, by=Party(side))
+        await world.asked(
+            lambda said=said: world.backhaul.report_correction(case.id, 1, "submit_evidence", said),
+            lambda _: True,
+            "the hearing",
+        )
+    await world.asked(
+        lambda: world.backhaul.correction(case.id, 1), lambda s: s.attention is not None, "asked for a ruling"
+    )
+    last = await world.rule(case, "liability", "merchant", by="reviewer-2", overrules=ruling)
+    await world.backhaul.report_correction(case.id, 1, "apply_ruling", ApplyRuling(ruling_id=last))
+    with world.env.auto_time_skipping_disabled():
+        corrected = await world.env.client.get_workflow_handle(correcting, result_type=CorrectionOutcome).result()
+    assert (corrected.outcome, corrected.regions["dispute"]) == ("corrected", "final")
+    totals = templates(await case.entries())
+    assert (totals["J21"], totals["J34"], totals["J75b"]) == (120_000, 36_000, 36_000)
     return case
 
 
@@ -411,8 +430,6 @@ async def ruled_at_the_disputes_own_doors(world: World) -> Case:
     async with world.store.read() as session:
         kept = await evidence.of_case(session, f"{case.request.merchant_id}/{case.request.rma_id}")
     assert [one.ref for one in kept] == ["photo-1", "consumer.jpg", "merchant.jpg"]
-    if os.environ.get("BACKHAUL_RECORD"):
-        await record("dispute", dispute)
     return case
 
 

@@ -13,18 +13,23 @@ from backhaul.messages import (
     Authorize,
     CloseCase,
     ConfirmReceipt,
+    CorrectionOutcome,
     PickupOutcome,
+    PickupReport,
     ProvideWaybill,
     RetryStep,
     Withdraw,
 )
+from backhaul.policy.parcels import correction_of
 from store import pickups
 from store.tables import ConsumerRow, PickupRow, WaybillRow
 from tests.workflows.scenarios.registry import scenario
 from tests.workflows.scenarios.telling import refused, templates, to_the_merchant, told
 from tests.workflows.world import Case, Plan, World, cny
+from worker.corrections import correct
 
-SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+"""The servers' clock goes on while a test works; to the second it is tests/simulation that looks."""
 ORDINARY = {"J10": 1_200, "J11": 1_200, "J12": 1_200, "J23": 120_000, "J21": 120_000}
 """Collected at the door, accepted, refunded."""
 SENT = {"J10": 1_000, "J11": 1_000, "J13": 1_000, "J23": 120_000, "J21": 120_000}
@@ -84,9 +89,9 @@ async def no_waybill_in_seven_days(world: World) -> Case:
     waiting = await case.asked("waybill")
     assert await told(case) == [(f"consumer:{order.consumer.consumer_ref}", "waybill_needed")]
     assert waiting.told is not None and waiting.due == waiting.told + timedelta(days=7)
-    await world.until(waiting.due - SECOND)
+    await world.until(waiting.due - MINUTE)
     assert (await case.status()).regions["authorization"] == "authorized"
-    await world.until(waiting.due + SECOND)
+    await world.until(waiting.due + MINUTE)
     outcome = await case.ended()
     assert (outcome.outcome, await case.entries()) == ("expired", [])
     again = await world.open(Plan(method=Method.SELF_SHIP), order)
@@ -95,12 +100,12 @@ async def no_waybill_in_seven_days(world: World) -> Case:
 
 
 @scenario("X3", timer="timers.self_ship")
-async def waybill_a_second_before_the_end(world: World) -> Case:
-    """A second before the seven days are over the waybill still counts."""
+async def waybill_a_minute_before_the_end(world: World) -> Case:
+    """A minute before the seven days are over the waybill still counts."""
     case = await world.open(Plan(method=Method.SELF_SHIP, tier=0))
     waiting = await case.asked("waybill")
     parcel = await sent(world, case)
-    await world.until(waiting.due - SECOND)
+    await world.until(waiting.due - MINUTE)
     await case.say("provide_waybill", parcel)
     await travels(case, parcel)
     assert templates(await case.entries()) == SENT
@@ -117,10 +122,10 @@ async def three_missed_visits_then_sent(world: World) -> Case:
         seen.append(await another_visit(case, *seen))
         status = await case.status()
         assert status.waiting is not None
-        await world.until(status.waiting.due - SECOND)
+        await world.until(status.waiting.due - MINUTE)
         assert (await case.status()).waybill == seen[-1]
         assert (await world.booking(seen[-1]))["state"] == "booked"
-        await world.until(status.waiting.due + SECOND)
+        await world.until(status.waiting.due + MINUTE)
     await case.asked("waybill")
     assert [(await world.booking(one))["state"] for one in seen] == ["cancelled"] * 3
     parcel = await sent(world, case)
@@ -134,12 +139,12 @@ async def three_missed_visits_then_sent(world: World) -> Case:
 
 
 @scenario("X4", timer="pickup.slot_grace")
-async def scan_a_second_before_the_visit_counts_as_missed(world: World) -> Case:
-    """The report comes a second before slot end + 2 h: no other visit is booked."""
+async def scan_a_minute_before_the_visit_counts_as_missed(world: World) -> Case:
+    """The report comes a minute before slot end + 2 h: no other visit is booked."""
     case = await world.open(Plan(tier=0))
     status = await case.waits_for("pickup")
     assert status.waiting is not None
-    await world.until(status.waiting.due - SECOND)
+    await world.until(status.waiting.due - MINUTE)
     await case.pickup()
     assert (await case.waits_for("delivery")).waybill == status.waybill
     await accepted(case)
@@ -154,7 +159,7 @@ async def silent_courier_has_the_goods(world: World) -> Case:
     status = await case.waits_for("pickup")
     assert status.waiting is not None and status.waybill is not None
     await case.collect_outside()
-    await world.until(status.waiting.due + SECOND)
+    await world.until(status.waiting.due + MINUTE)
     status = await case.waits_for("delivery")
     assert (await world.booking(status.waybill))["state"] == "collected"
     await accepted(case)
@@ -185,7 +190,7 @@ async def carried_on_past_a_visit_that_was_called_off(world: World) -> Case:
     case = await world.open(Plan(tier=0, auto=False, reason=Reason.QUALITY))
     await case.waits_for("merchant_review")
     key, now = f"{case.request.merchant_id}/{case.request.rma_id}", await case.now()
-    before = pickups.Visit(key, 1, case.request.order_id, "addr", "default", now, now + SECOND, "sandbox", ())
+    before = pickups.Visit(key, 1, case.request.order_id, "addr", "default", now, now + MINUTE, "sandbox", ())
     async with world.store.transaction() as session:
         joined = await pickups.join_or_create(session, before, now)
         await pickups.leave(session, joined.pickup.pickup_id, key)
@@ -308,9 +313,9 @@ async def trace_finds_the_delivery(world: World) -> Case:
     await case.pickup()
     waiting = (await case.waits_for("delivery")).waiting
     assert waiting is not None
-    await world.until(waiting.due - SECOND)
+    await world.until(waiting.due - MINUTE)
     assert (await case.waits_for("delivery")).regions["logistics"] == "picked_up"
-    await world.until(waiting.due + SECOND)
+    await world.until(waiting.due + MINUTE)
     await case.waits_for("receipt")
     await case.say("confirm_receipt", ConfirmReceipt())
     assert (await case.ended()).outcome == "refunded"
@@ -320,17 +325,17 @@ async def trace_finds_the_delivery(world: World) -> Case:
 
 @scenario("X9", timer=("timers.trace", "timers.lost"))
 async def lost_after_seven_days(world: World) -> Case:
-    """A second before the seven days nothing has happened; after them the consumer is refunded, RDV pays the merchant
+    """A minute before the seven days nothing has happened; after them the consumer is refunded, RDV pays the merchant
     the total loss, and the carrier is to pay it back."""
     case = await world.open(Plan(tier=0))
     await case.waits_for("pickup")
     scanned = await case.now()
     await case.pickup(at=scanned)
     await case.waits_for("delivery")
-    await world.until(scanned + timedelta(days=7) - SECOND)
+    await world.until(scanned + timedelta(days=7) - MINUTE)
     status = await case.waits_for("delivery")
     assert (status.regions["logistics"], status.money.refunded) == ("picked_up", cny(0))
-    await world.until(scanned + timedelta(days=7) + SECOND)
+    await world.until(scanned + timedelta(days=7) + MINUTE)
     outcome = await case.ended()
     assert outcome.regions["logistics"] == "lost" and outcome.recovery is not None
     totals = templates(await case.entries())  # the recovery posts beside the case from now on
@@ -394,13 +399,13 @@ async def brought_back_after_lightning(world: World) -> Case:
 
 
 @scenario("X11", timer="timers.receipt_silence")
-async def confirmed_a_second_before_the_end(world: World) -> Case:
-    """A second before the ten days are over the merchant's own word still counts."""
+async def confirmed_a_minute_before_the_end(world: World) -> Case:
+    """A minute before the ten days are over the merchant's own word still counts."""
     case = await world.open(Plan(tier=0))
     await to_the_merchant(case)
     waiting = (await case.waits_for("receipt")).waiting
     assert waiting is not None
-    await world.until(waiting.due - SECOND)
+    await world.until(waiting.due - MINUTE)
     await case.say("confirm_receipt", ConfirmReceipt())
     assert (await case.ended()).outcome == "refunded"
     events = [event.what for event in (await case.status()).events]
@@ -411,14 +416,14 @@ async def confirmed_a_second_before_the_end(world: World) -> Case:
 
 @scenario("X11", timer="timers.receipt_silence")
 async def silence_accepts_after_ten_days(world: World) -> Case:
-    """A second before the ten days from the delivery nothing has happened; after them the refund leaves."""
+    """A minute before the ten days from the delivery nothing has happened; after them the refund leaves."""
     case = await world.open(Plan(tier=0))
     await to_the_merchant(case)
     waiting = (await case.waits_for("receipt")).waiting
     assert waiting is not None
-    await world.until(waiting.due - SECOND)
+    await world.until(waiting.due - MINUTE)
     assert (await case.waits_for("receipt")).money.refunded == cny(0)
-    await world.until(waiting.due + SECOND)
+    await world.until(waiting.due + MINUTE)
     outcome = await case.ended()
     assert (outcome.outcome, templates(await case.entries())) == ("refunded", ORDINARY)
     return case
@@ -438,6 +443,42 @@ async def cancelled_before_the_scan(world: World) -> Case:
     assert (outcome.outcome, await case.entries()) == ("withdrawn", [])
     assert (await world.booking(waybill))["state"] == "cancelled"
     assert (await world.open(Plan(), order)).first.outcome == "authorized"
+    return case
+
+
+@scenario("X23")
+async def scanned_after_the_close(world: World) -> Case:
+    """Withdrawn, called off, closed: then the courier scans the goods after all. Nothing is refunded by itself: a
+    correction shows it to a human, once however often it is reported, and one button ends it; the visit is paid."""
+    case = await world.open(Plan(tier=0))
+    waybill = await another_visit(case)
+    await case.say("withdraw", Withdraw())
+    outcome = await case.ended()
+    assert outcome.outcome == "withdrawn"
+    scan = PickupReport(
+        event_id="scan-1",
+        outcome=PickupOutcome.PICKED_UP,
+        waybill=waybill,
+        occurred_at=await case.now(),
+        collected=("L1",),
+    )
+    found = correction_of(case.id, "not_required", scan)
+    assert found is not None
+    for _ in range(2):
+        row = await correct(world.store, world.backhaul, case.id.key, *found, await case.now())
+        assert row.n == 1
+    status = await world.asked(
+        lambda: world.backhaul.correction(case.id, 1), lambda s: s.attention is not None, "shown to a human"
+    )
+    assert (status.kind, status.attention.reason, waybill in status.attention.headline) == (
+        "late_scan",
+        "late_scan",
+        True,
+    )
+    await world.backhaul.report_correction(case.id, 1, "retry_step", RetryStep())
+    ended = await world.env.client.get_workflow_handle(row.workflow_id, result_type=CorrectionOutcome).result()
+    assert (ended.outcome, outcome.refunded) == ("dealt_with", cny(0))
+    assert templates(await case.entries()) == {"J14": 1_200, "J15": 1_200}  # the courier was there
     return case
 
 
@@ -503,7 +544,7 @@ async def stuck_at_the_courier(world: World) -> tuple[Case, str]:
     await world.outside.faults(
         "courier", {"match": "GET /v1/waybills/*", "kind": "unavailable_before", "probability": 1.0}
     )
-    await world.until(status.waiting.due + SECOND)
+    await world.until(status.waiting.due + MINUTE)
     for _ in range(30):
         if (await case.status()).attention is not None:
             break
