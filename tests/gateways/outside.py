@@ -24,7 +24,7 @@ from sandbox.psp.app import create_app as psp_app
 
 TOKEN, CONTROL = "token", "control"
 SECRET = "whsec_" + base64.b64encode(b"the courier's secret").decode()
-TIMEOUT_S = 1.0
+TIMEOUT_S = 2.0
 """Of the gateways here: the held answers of `timeout_after` take longer."""
 HOLD_MS = 3_000
 

@@ -335,7 +335,7 @@ async def lost_after_seven_days(world: World) -> Case:
     await world.until(scanned + timedelta(days=7) - MINUTE)
     status = await case.waits_for("delivery")
     assert (status.regions["logistics"], status.money.refunded) == ("picked_up", cny(0))
-    await world.until(scanned + timedelta(days=7) + MINUTE)
+    await world.until(scanned + timedelta(days=7, seconds=1))
     outcome = await case.ended()
     assert outcome.regions["logistics"] == "lost" and outcome.recovery is not None
     totals = templates(await case.entries())  # the recovery posts beside the case from now on
