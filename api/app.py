@@ -19,6 +19,7 @@ from api.routes import (
     corrections,
     disputes,
     health,
+    inbox,
     merchants,
     orders,
     reconciliation,
@@ -94,6 +95,7 @@ def create_app(
         merchants,
         consumers,
         webhooks,
+        inbox,
         health,
         updates,
     ):

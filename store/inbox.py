@@ -40,9 +40,11 @@ async def receive(
     return False
 
 
-async def get(session: AsyncSession, sender: str, event_id: str) -> InboxRow | None:
-    """An event as it came."""
+async def get(session: AsyncSession, sender: str, event_id: str, *, lock: bool = False) -> InboxRow | None:
+    """An event as it came; with `lock`, nobody else changes it till the commit."""
     statement = select(InboxRow).where(InboxRow.sender == sender, InboxRow.event_id == event_id)
+    if lock:
+        statement = statement.with_for_update()
     return (await session.exec(statement)).first()
 
 
@@ -91,9 +93,11 @@ async def parked(session: AsyncSession, sender: str, event_id: str, error: str) 
     await _set(session, sender, event_id, state=PARKED, error=error[:500], next_at=None)
 
 
-async def revive(session: AsyncSession, sender: str, event_id: str, at: datetime) -> None:
+async def revive(session: AsyncSession, row: InboxRow, at: datetime) -> None:
     """Try a parked event again."""
-    await _set(session, sender, event_id, state=RECEIVED, next_at=at)
+    row.state, row.next_at = RECEIVED, at
+    session.add(row)
+    await session.flush()
 
 
 async def _set(session: AsyncSession, sender: str, event_id: str, **values: object) -> None:

@@ -16,7 +16,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from backhaul.backtests import BacktestReport, CaseBacktest
-from backhaul.cli import accounts, backtesting, cases, reconciling, remote, tables
+from backhaul.cli import accounts, backtesting, cases, events, reconciling, remote, tables
 from backhaul.cli import credit as credit_line
 from backhaul.cli import doctor as examination
 from backhaul.cli.doctor import Finding
@@ -25,6 +25,7 @@ from backhaul.client import connect
 from backhaul.client.failures import translate
 from backhaul.errors import BackhaulError
 from backhaul.ids import part
+from backhaul.inbox import EventState, EventView
 from backhaul.messages import ImportOrder, OpenReturn
 from backhaul.names import QUEUE, WorkflowType
 from backhaul.reconciliation import ReconcileRequest, ReconciliationReport, ResolveFinding
@@ -295,6 +296,39 @@ def credit(
             emit(line)
         else:
             credit_line.show(out, line)
+
+    run(work(), as_json=as_json)
+
+
+@app.command()
+def inbox(
+    state: Annotated[EventState, typer.Option(help="Which events.")] = EventState.PARKED,
+    retry: Annotated[str | None, typer.Option(metavar="SENDER/EVENT", help="Deliver this parked event again.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Events from outside, over the API: by default those that could not be delivered and wait for a person."""
+
+    async def work() -> None:
+        api = remote.from_environment()
+        if api is None:
+            raise usage("inbox needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
+        async with api:
+            if retry is not None:
+                sender, _, event_id = retry.partition("/")
+                if not sender or not event_id:
+                    raise usage("name the event as SENDER/EVENT")
+                again = await api.retry_event(sender, event_id)
+                emit(again) if as_json else events.show(out, [again], again.state)
+                return
+            kept: list[EventView] = []
+            after: str | None = ""
+            while after is not None:
+                page = await api.inbox(state, after)
+                for event in page.events:
+                    emit(event) if as_json else kept.append(event)
+                after = page.next
+        if not as_json:
+            events.show(out, kept, state)
 
     run(work(), as_json=as_json)
 

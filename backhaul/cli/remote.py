@@ -14,6 +14,7 @@ from backhaul.client import request_hash
 from backhaul.credit import CreditLine, FreezeCredit, UnfreezeCredit
 from backhaul.errors import CODES, BackhaulError, Refusal, Transient, Unknown
 from backhaul.ids import part
+from backhaul.inbox import EventPage, EventState, EventView, RetryEvent
 from backhaul.messages import (
     Appeal,
     CaseStatus,
@@ -118,6 +119,14 @@ class Api:
         path = f"/v1/returns/{part(rma_id, 'rma_id')}/corrections/refund_claimed"
         body = ClaimRefund(account_ref=account_ref)
         return await self._call(CorrectionStatus, "POST", path, body, params=_of(merchant_id))
+
+    async def inbox(self, state: EventState, after: str) -> EventPage:
+        """GET /v1/inbox: one page."""
+        return await self._call(EventPage, "GET", "/v1/inbox", params={"state": state.value, "after": after})
+
+    async def retry_event(self, sender: str, event_id: str) -> EventView:
+        """POST /v1/inbox/retry."""
+        return await self._call(EventView, "POST", "/v1/inbox/retry", RetryEvent(sender=sender, event_id=event_id))
 
     async def backtest(self, named: dict[str, str]) -> BacktestPage:
         """GET /v1/backtests: one page."""

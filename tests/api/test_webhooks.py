@@ -7,6 +7,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from backhaul.names import Role
 from store import inbox, waybills
 from store.tables import InboxRow
 from tests.api.place import MERCHANT, Place, a_return, problem
@@ -137,3 +138,45 @@ async def test_what_was_left_over_is_dispatched_at_the_start(place: Place) -> No
         raw = json.dumps(event).encode()
         await inbox.receive(session, "sandbox", event["event_id"], raw, datetime.now(UTC))
     await _until(place, event["event_id"], inbox.DELIVERED)
+
+
+async def test_a_parked_event_is_shown_and_delivered_again(place: Place) -> None:
+    """Parked since its waybill was nobody's for too long; the waybill is bound, an operator presses the button."""
+    rma_id = await _open(place)
+    waybill = f"W-{uuid.uuid4()}"
+    event = an_event(waybill)
+    assert (await place.webhook(event)).status_code == 202
+    ref = {"sender": "sandbox", "event_id": event["event_id"]}
+    problem(await place.call("POST", "/v1/inbox/retry", Role.OPERATOR, ref), 409, "not_parked")
+    async with place.store.transaction() as session:
+        await inbox.parked(session, "sandbox", event["event_id"], "waybill_unknown")
+    listed = (await place.call("GET", "/v1/inbox?limit=200", Role.AUDITOR)).json()["events"]
+    (shown,) = [one for one in listed if one["event_id"] == event["event_id"]]
+    assert (shown["state"], shown["error"], shown["cases"]) == ("parked", "waybill_unknown", [])
+    assert waybill in shown["body"]
+    problem(await place.call("POST", "/v1/inbox/retry", Role.AUDITOR, ref), 403, "forbidden")
+    nobody = {"sender": "sandbox", "event_id": "never-came"}
+    problem(await place.call("POST", "/v1/inbox/retry", Role.OPERATOR, nobody), 404, "not_found")
+    problem(await place.call("GET", "/v1/inbox", Role.MERCHANT), 403, "forbidden")
+    await _bind(place, waybill, rma_id)
+    answer = await place.call("POST", "/v1/inbox/retry", Role.OPERATOR, ref)
+    assert (answer.status_code, answer.json()["state"]) == (202, "received"), answer.text
+    row = await _until(place, event["event_id"], inbox.DELIVERED)
+    assert row.case_keys == [f"{MERCHANT}/{rma_id}"]
+    problem(await place.call("POST", "/v1/inbox/retry", Role.OPERATOR, ref), 409, "not_parked")
+
+
+async def test_the_inbox_page_by_page(place: Place) -> None:
+    events = [an_event(f"W-{uuid.uuid4()}", f"page-{n}/{uuid.uuid4()}") for n in range(3)]
+    for event in events:
+        assert (await place.webhook(event)).status_code == 202
+        async with place.store.transaction() as session:
+            await inbox.parked(session, "sandbox", event["event_id"], "waybill_unknown")
+    seen: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = (await place.call("GET", f"/v1/inbox?limit=2&after={after}", Role.OPERATOR)).json()
+        assert len(page["events"]) <= 2
+        seen += [one["event_id"] for one in page["events"]]
+        after = page["next"]
+    assert seen == sorted(set(seen)) and {event["event_id"] for event in events} <= set(seen)

@@ -6,13 +6,14 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 import uvicorn
+from standardwebhooks.webhooks import Webhook
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -24,7 +25,7 @@ from backhaul.cli import app
 from backhaul.client import Backhaul
 from backhaul.messages import OpenReturn
 from backhaul.names import Role
-from tests.api.place import MERCHANT, Place, a_return, an_order, new_store, open_place, token
+from tests.api.place import MERCHANT, SECRET, Place, a_return, an_order, new_store, open_place, token
 from tests.client.cases import StandIn
 from tests.servers.temporal import start_dev_server
 
@@ -237,6 +238,34 @@ async def test_a_statement_as_table_csv_and_json(api: None, url: str, monkeypatc
     assert found["accounts"] == []
     assert (await run("statement", merchant, "--cut", "none")).exit_code == REFUSED
     assert (await run("statement", "M-nobody")).exit_code == REFUSED
+
+
+async def test_the_inbox(api: None, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that nobody can read is parked, listed with its reason, and parked again when tried again."""
+    monkeypatch.setenv("BACKHAUL_TOKEN", token(Role.OPERATOR))
+    assert "nothing is parked" in (await run("inbox")).stdout
+    event_id, body, at = f"e-{uuid.uuid4()}", '{"what": "is this"}', datetime.now(UTC)
+    headers = {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(SECRET).sign(event_id, at, body),
+    }
+    async with httpx2.AsyncClient(base_url=url) as http:
+        assert (await http.post("/v1/webhooks/sandbox", content=body, headers=headers)).json()["parked"]
+    shown = await run("inbox")
+    assert shown.exit_code == OK and event_id in shown.stdout and "invalid_input" in shown.stdout, shown.output
+    (listed,) = map(json.loads, (await run("inbox", "--json")).stdout.splitlines())
+    assert (listed["event_id"], listed["body"]) == (event_id, body)
+    again = await run("inbox", "--retry", f"sandbox/{event_id}", "--json")
+    assert json.loads(again.stdout)["state"] == "received", again.output
+    for _ in range(100):
+        listed = [json.loads(line) for line in (await run("inbox", "--json")).stdout.splitlines()]
+        if listed:
+            break
+        await asyncio.sleep(0.05)
+    assert [one["event_id"] for one in listed] == [event_id]
+    assert (await run("inbox", "--retry", "sandbox/never-came")).exit_code == REFUSED
+    assert (await run("inbox", "--retry", "never-came")).exit_code == USAGE
 
 
 async def test_doctor(

@@ -67,7 +67,9 @@ async def test_failures_wait_and_parked_ones_wait_for_a_person(store: Store) -> 
         await inbox.parked(session, "sandbox", "e1", "no such case")
     assert await claim(store, timedelta(days=1)) == []
     async with store.transaction() as session:
-        await inbox.revive(session, "sandbox", "e1", AT)
+        row = await inbox.get(session, "sandbox", "e1", lock=True)
+        assert row is not None
+        await inbox.revive(session, row, AT)
     assert await claim(store) == ["e1"]
 
 
