@@ -30,6 +30,7 @@ from backhaul.messages import (
     Authorize,
     CloseCase,
     ConfirmReceipt,
+    CorrectionStatus,
     Decline,
     Escalate,
     ExtendDeadline,
@@ -65,6 +66,7 @@ OURS = frozenset(
     }
 )
 """Reasons to park that are bugs of ours: no sequence of events may lead there."""
+LIABLE = ("consumer", "carrier", "merchant", "insurer")
 MAX_HEALING = 600
 SEVERITIES = (10, 30, 50, 80, 100)
 TALLY: Counter[str] = Counter()
@@ -145,7 +147,8 @@ class Returns(RuleBasedStateMachine):
         self.bounced = False
         self.refusals: dict[str, str] = {}
         """What the last help that was refused was refused with."""
-        self.outcomes = st.sampled_from(["consumer", "carrier", "merchant", "insurer"])
+        self.ruled: dict[str, str] = {}
+        """The ruling on liability that a case goes by."""
 
     @property
     def sim(self) -> Simulation:
@@ -258,8 +261,7 @@ class Returns(RuleBasedStateMachine):
         case = data.draw(st.sampled_from(self.cases), "case")
         decides, outcome = data.draw(
             st.sampled_from(
-                [("liability", each) for each in ("consumer", "carrier", "merchant", "insurer")]
-                + [("authorization", "authorize"), ("authorization", "uphold")]
+                [("liability", each) for each in LIABLE] + [("authorization", "authorize"), ("authorization", "uphold")]
             ),
             "ruling",
         )
@@ -272,7 +274,17 @@ class Returns(RuleBasedStateMachine):
             "extend_deadline": ExtendDeadline(seconds=3_600),
             "close_case": CloseCase(reason="tired of it"),
         }.get(update)
-        self._say(case, update, body or ApplyRuling(ruling_id=self.sim.ruling(case, decides, outcome)))
+        if body is not None:
+            self._say(case, update, body)
+        else:
+            self._rule(case, decides, outcome)
+
+    @rule(data=st.data(), by=st.sampled_from([Party.CONSUMER, Party.MERCHANT]))
+    @precondition(lambda self: bool(self.ruled))
+    def appeals(self, data: st.DataObject, by: Party) -> None:
+        """A side asks for another reviewer."""
+        case = data.draw(st.sampled_from(sorted(self.ruled)), "case")
+        self._appeal(case, by)
 
     @rule(
         kind=st.sampled_from(["refund", "advance", "settlement"]),
@@ -366,12 +378,25 @@ class Returns(RuleBasedStateMachine):
         try:
             if self.cases:
                 self._heal()
+                if self._appeal_again():
+                    self._heal()
                 if self.bounced:  # nobody told of it: the reconciliation finds it, and starts the correction
                     self.reconciles()
                     self._heal()
                 self._check()
         finally:
             self.stack.close()
+
+    def _rule(self, case: str, decides: str, outcome: str, to: str | None = None) -> Told:
+        """A reviewer rules on a case; it is applied there, or to its correction. On an appeal another one overrules."""
+        how: dict[str, Any] = {}
+        if to is not None or self.sim.status(case).regions["dispute"] == "appealed":
+            how = {"by": "reviewer-2", "overrules": self.ruled.get(case)}
+        ruling = self.sim.ruling(case, decides, outcome, **how)
+        told = self._say(to or case, "apply_ruling", ApplyRuling(ruling_id=ruling))
+        if told.refusal is None and decides == "liability" and not how:
+            self.ruled[case] = ruling
+        return told
 
     def _say(self, case: str, update: str, body: Any, *, later: bool = False) -> Told:
         told = self.sim.say(case, update, body, later=later)
@@ -404,6 +429,16 @@ class Returns(RuleBasedStateMachine):
         left = [run.id for run in sim.server.runs.values() if not run.closed]
         assert not left, f"never closed: {[(one, self._why(one)) for one in left]}"
 
+    def _appeal_again(self) -> bool:
+        """Now and then a side appeals against the ruling of a case that is closed. Did one?"""
+        some = [case for case in self.ruled if self.sim.random.randrange(2)]
+        for case in some:
+            self._appeal(case, Party.CONSUMER)
+        return bool(some)
+
+    def _appeal(self, case: str, by: Party) -> None:
+        TALLY[f"appeal: {self.sim.appeals(case, self.ruled[case], by)}"] += 1
+
     def _why(self, workflow_id: str) -> str:
         run, refused = self.sim.server.runs[workflow_id], self.refusals.get(workflow_id)
         if run.kind != WorkflowType.RETURN_CASE.value:
@@ -418,6 +453,9 @@ class Returns(RuleBasedStateMachine):
         if workflow_id in sim.opened:  # while its dispute waits, the case itself has no attention
             attention = sim.status(workflow_id).attention
             reason = attention.reason if attention is not None else None
+        elif run.kind == WorkflowType.CORRECTION.value:
+            said: CorrectionStatus = sim.server.query(workflow_id, "status", CorrectionStatus)
+            reason = said.attention.reason if said.attention is not None else None
         if reason is None or run.kind == WorkflowType.DISPUTE.value:
             return False  # who rules on a dispute does so through its case
         assert reason not in OURS, f"{workflow_id} parked: {reason}: {self._why(workflow_id)}"
@@ -425,6 +463,8 @@ class Returns(RuleBasedStateMachine):
         turn = tries[f"{workflow_id} {reason}"]
         if turn > 12:
             return False
+        if reason in {"ruling_needed", "arbitration_needed"}:
+            return self._ruled_on(workflow_id, str(reason))
         for update, body in self._answers(workflow_id, str(reason), turn):
             told = sim.say(workflow_id, update, body)
             sim.work()
@@ -433,18 +473,28 @@ class Returns(RuleBasedStateMachine):
             self.refusals[workflow_id] = f"{update}: {told.refusal}"
         return False
 
+    def _ruled_on(self, workflow_id: str, reason: str) -> bool:
+        """A reviewer decides what the case, or its correction, waits for."""
+        outcomes = LIABLE if reason == "ruling_needed" else ("authorize", "uphold")
+        outcome = outcomes[self.sim.random.randrange(len(outcomes))]
+        decides = "liability" if reason == "ruling_needed" else "authorization"
+        if workflow_id in self.sim.opened:
+            told = self._rule(workflow_id, decides, outcome)
+        else:
+            case = next(
+                one for one in self.cases if workflow_id.startswith(f"correction:{one.removeprefix('return:')}:")
+            )
+            told = self._rule(case, decides, outcome, to=workflow_id)
+        if told.refusal is not None:
+            self.refusals[workflow_id] = f"apply_ruling: {told.refusal}"
+        return told.refusal is None
+
     def _answers(self, workflow_id: str, reason: str, turn: int) -> Sequence[tuple[str, Any]]:
         sim = self.sim
         retry, skip = ("retry_step", RetryStep()), ("skip_step", SkipStep(provider_proof=True))
         close = ("close_case", CloseCase(reason="given up"))
         if workflow_id not in sim.opened:
             return (retry, skip, close) if turn <= 4 else (skip, close, retry)
-        if reason == "ruling_needed":
-            liable = ("consumer", "carrier", "merchant", "insurer")[sim.random.randrange(4)]
-            return (("apply_ruling", ApplyRuling(ruling_id=sim.ruling(workflow_id, "liability", liable))),)
-        if reason == "arbitration_needed":
-            says = ("authorize", "uphold")[sim.random.randrange(2)]
-            return (("apply_ruling", ApplyRuling(ruling_id=sim.ruling(workflow_id, "authorization", says))),)
         if reason == "approval_required":
             return self._approval(workflow_id, turn)
         return (retry, skip, close) if turn <= 4 else (skip, close, retry)

@@ -18,13 +18,27 @@ from unittest.mock import patch
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from activities.contract import CorrectionStart
+from activities.contract import CorrectionStart, Judgement
 from activities.declarations import DECLARED
 from activities.reconciliation_steps import ReconciliationSteps
 from activities.steps.correcting import start_of
 from backhaul.client import request_hash
+from backhaul.corrections import CorrectionEvent, CorrectionKind, appeal_event
+from backhaul.disputes import LodgeAppeal
+from backhaul.errors import Refusal
+from backhaul.facts import Party
 from backhaul.ids import CaseId, parse_case_key, return_id
-from backhaul.messages import CaseOutcome, CaseStatus, ImportOrder, OpenReturn, PickupReport, ReturnLine, TrackingReport
+from backhaul.messages import (
+    Appeal,
+    CaseOutcome,
+    CaseStatus,
+    CreateAppeal,
+    ImportOrder,
+    OpenReturn,
+    PickupReport,
+    ReturnLine,
+    TrackingReport,
+)
 from backhaul.names import WorkflowType
 from backhaul.policy.library import load_library
 from backhaul.policy.parcels import correction_of
@@ -32,7 +46,7 @@ from backhaul.reconciliation import ReconcileRequest, ReconciliationReport
 from gateways.ports import CourierEvent
 from gateways.webhooks import read_event, reports_for
 from sandbox.common import clock
-from store import cases, corrections, sqlite, waybills
+from store import authority, cases, corrections, sqlite, waybills
 from store.engine import Store
 from tests.gateways.outside import Outside
 from tests.simulation.outside import Weather, simulated
@@ -166,17 +180,25 @@ class Simulation(World):
     def _correct(self, case: CaseId, report: PickupReport | TrackingReport, *, alone: bool) -> None:
         """As the dispatcher does: goods that turn up after the close start a correction."""
 
-        async def opened(session: AsyncSession) -> CorrectionStart | None:
+        async def found(session: AsyncSession) -> tuple[CorrectionKind, CorrectionEvent] | None:
             row = await cases.need(session, case.key)
             regions = (row.status or {}).get("regions", {})
-            found = correction_of(case, regions.get("logistics", ""), report, alone=alone)
-            if found is None:
-                return None
-            correction = await corrections.open_for(session, case.key, *found, self.server.now)
+            return correction_of(case, regions.get("logistics", ""), report, alone=alone)
+
+        wanted: tuple[CorrectionKind, CorrectionEvent] | None = self.server.do(self.store.run(found))
+        if wanted is not None:
+            self._start_correction(case, *wanted)
+
+    def _start_correction(self, case: CaseId, kind: CorrectionKind, event: CorrectionEvent) -> None:
+        """One correction for an event, however often it is told."""
+
+        async def opened(session: AsyncSession) -> CorrectionStart:
+            row = await cases.need(session, case.key)
+            correction = await corrections.open_for(session, case.key, kind, event, self.server.now)
             return CorrectionStart(workflow_id=correction.workflow_id, start=start_of(correction, row))
 
-        wanted: CorrectionStart | None = self.server.do(self.store.run(opened))
-        if wanted is not None and wanted.workflow_id not in self.server.runs:
+        wanted: CorrectionStart = self.server.do(self.store.run(opened))
+        if wanted.workflow_id not in self.server.runs:
             self.server.start(WorkflowType.CORRECTION.value, wanted.workflow_id, wanted.start)
 
     def reconcile(self, cut: str) -> ReconciliationReport:
@@ -275,6 +297,35 @@ class Simulation(World):
         """A reviewer rules on a case; the ruling's id. `how`: `by` whom, which ruling it `overrules`."""
         found: str = self.server.do(self.rule(cast(Case, Named(self.opened[case])), decides, outcome, **how))
         return found
+
+    def appeals(self, case: str, ruling_id: str, by: Party) -> str:
+        """A side appeals against a ruling, as over the API: heard now, kept, or a correction of a closed case. What
+        came of it, or the code with which it was refused."""
+        request = self.opened[case]
+        key = CaseId(request.merchant_id, request.rma_id)
+        wanted = CreateAppeal(ruling_id=ruling_id, reason="not so")
+
+        async def taken(session: AsyncSession) -> Appeal:
+            row = await cases.need(session, key.key)
+            within = timedelta(seconds=Judgement.model_validate(row.judgement).terms.appeal_s)
+            return await authority.create_appeal(session, key.key, wanted, by, "a side", self.server.now, within)
+
+        try:
+            lodged: Appeal = self.server.do(self.store.run(taken))
+        except Refusal as refusal:
+            return refusal.code
+        if not self.server.runs[case].closed:
+            said = LodgeAppeal(appeal_id=lodged.appeal_id, ruling_id=ruling_id, by=by, reason="not so")
+            told = self.say(case, "appeal", said)
+            self.work()
+            if told.refusal is not None:
+                self.server.do(self.store.run(lambda session: authority.drop_appeal(session, ruling_id)))
+            return told.refusal or "lodged"
+        event = CorrectionEvent(
+            event_id=appeal_event(ruling_id), occurred_at=lodged.at, by=by, ruling_id=ruling_id, reason="not so"
+        )
+        self._start_correction(key, CorrectionKind.APPEAL, event)
+        return "correction"
 
     def approval(self, case: str, subject: str, amount: int, payee: str) -> str:
         """A second person approves a payment; the approval's id."""
