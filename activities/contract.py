@@ -13,6 +13,7 @@ from pydantic import Field
 from backhaul.corrections import CorrectionEvent, CorrectionKind
 from backhaul.disputes import ItemCompared, Question
 from backhaul.facts import BookRef, Frozen, Inspection, Liable, LineFinding, Method, Party, Risk, Text, Verdict
+from backhaul.ids import recovery_ref
 from backhaul.ledger import CaseRef
 from backhaul.messages import (
     CaseStatus,
@@ -128,15 +129,23 @@ class IndemnityPlan(Frozen):
 
 class RecoveryPlan(Frozen):
     """Getting an indemnity back: from the carrier (demand), from what was withheld from the consumer (remit), or from
-    the consumer who was refunded already (collect). Without a cover the consumer owes the platform (J50)."""
+    the consumer who was refunded already (collect). Without a cover the consumer owes the platform (J50).
+
+    `n`: which recovery of the claim; another ruling may make another party liable for what is not recovered."""
 
     claim_ref: str
+    n: int = Field(default=1, exclude_if=lambda n: n == 1)
     liable: Liable
     amount: Money
     waybill: str | None
     coverage_id: str
     withheld: bool = False
     in_hand: Money | None = Field(default=None, description="of the amount, withheld already: the rest is demanded")
+
+    @property
+    def ref(self) -> str:
+        """The recovery's own name: in its keys, its id, and before the carrier."""
+        return recovery_ref(self.claim_ref, self.n)
 
 
 class Collected(Frozen):
@@ -250,6 +259,13 @@ class MoneyBack(Frozen):
     waybill: str | None = None
 
 
+class Repayment(Frozen):
+    """What the consumer had paid and does not owe any more: P2010 has it (J45 of `key`), and it leaves now (J61)."""
+
+    key: str
+    amount: Money
+
+
 class ReturnMoney(Frozen):
     case: CaseRef
     back: MoneyBack
@@ -258,7 +274,8 @@ class ReturnMoney(Frozen):
 
 class Resettled(Frozen):
     """The difference between what was settled and what is right: posted are J22, J23, J43, J50, J53 to J55, J75, J75b
-    and reversals; this is what leaves now. `back` in this order, before the refunds. `claim_first` as in Remedy."""
+    and reversals; this is what leaves now. `back` in this order, before the refunds and what is repaid to the consumer.
+    `claim_first` as in Remedy."""
 
     liable: Liable
     changed: bool
@@ -268,6 +285,7 @@ class Resettled(Frozen):
     closed_claims: tuple[str, ...] = ()
     unpaid_claims: tuple[str, ...] = ()
     back: tuple[MoneyBack, ...] = ()
+    repayments: tuple[Repayment, ...] = ()
     recoveries: tuple[RecoveryPlan, ...] = ()
     notes: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
@@ -703,8 +721,8 @@ class RecoveryOutcome(Frozen):
 
 
 class PayConsumer(Frozen):
-    """Pay a consumer to an account they named: what a refund could not bring (J61), or unclaimed money (J63).
-    `of` is the key of that refund, or of the unclaimed money."""
+    """Pay a consumer to their own account, or one that they named: what a refund could not bring or a correction gives
+    back (J61), or unclaimed money (J63). `of` is the key of that refund, of that J45, or of the unclaimed money."""
 
     case: CaseRef
     of: str

@@ -232,7 +232,7 @@ class CourierActivities:
     async def demand_recovery(self, asked: DemandRecovery) -> Receipt:
         """Demand an indemnity from the carrier who lost or damaged the goods (X27).
 
-        Idempotency: one effect under `{claim_ref}:demand`.
+        Idempotency: one effect under `{recovery_ref}:demand`.
         Retries: Transient backs off; an unknown answer is looked up as the book says (X18).
         Raises: Rejected(`not_found`, `effect_conflict`, `provider_rejected`), Transient, Unknown."""
         plan = await demand(self._world, asked.case, asked.plan, asked.cap_freights)
@@ -255,7 +255,7 @@ class CourierActivities:
     async def set_off_demand(self, asked: SetOffDemand) -> SetOff:
         """Set a demand off against what we owe the carrier (J41), telling it so; nothing where we owe it nothing.
 
-        Idempotency: one effect under `{claim_ref}:set_off`, with its number from the second on. The payable is taken
+        Idempotency: one effect under `{recovery_ref}:set_off`, numbered from the second on. The payable is taken
         with the intent, under the journal's lock: two recoveries never use the same.
         Retries: Transient backs off; an unknown answer is looked up as the book says (X18).
         Raises: Rejected(`already_decided`) where the carrier has paid in cash: this key sets nothing off any more;

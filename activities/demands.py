@@ -32,9 +32,9 @@ ALREADY = "already_decided"
 """The carrier has paid in cash: nothing of it is set off any more."""
 
 
-def demand_key(claim_ref: str) -> str:
-    """The key under which an indemnity is demanded."""
-    return recovery_key(claim_ref, "demand")
+def demand_key(ref: str) -> str:
+    """The key under which an indemnity is demanded in the recovery of this name."""
+    return recovery_key(ref, "demand")
 
 
 async def demand(world: World, case: CaseRef, plan: RecoveryPlan, cap_freights: int | None) -> Plan:
@@ -42,7 +42,7 @@ async def demand(world: World, case: CaseRef, plan: RecoveryPlan, cap_freights: 
 
     For a waybill that was not declared the carrier owes so many times its freight at most (X27)."""
     courier, known = await _carrier(world, plan)
-    key, ref = demand_key(plan.claim_ref), plan.claim_ref
+    key, ref = demand_key(plan.ref), plan.ref
     async with world.store.read() as session:
         begun = await effects.get(session, key)
     if begun is not None:
@@ -66,10 +66,10 @@ async def demand(world: World, case: CaseRef, plan: RecoveryPlan, cap_freights: 
 async def check(world: World, case: CaseRef, plan: RecoveryPlan) -> DemandState:
     """Read the carrier's answer and post what follows from it, once."""
     courier, known = await _carrier(world, plan)
-    said = await courier.demand_answer(plan.claim_ref)
+    said = await courier.demand_answer(plan.ref)
 
     async def keep(session: AsyncSession) -> DemandState:
-        row, at = await claims.need_recovery(session, plan.claim_ref, lock=True), world.clock()
+        row, at = await claims.need_recovery(session, plan.ref, lock=True), world.clock()
         if row.withdrawn:
             return await _keep_owed(session, case, row, known, said, at)
         got = await _keep(session, case, row, said, at)
@@ -83,15 +83,16 @@ async def _keep_owed(
 ) -> DemandState:
     """A correction took the demand back: the parcel was found, or somebody else is liable. What the carrier paid
     before it knew is booked (J44), and what of it is not owed any more goes straight back (J45, J15)."""
-    ref = row.claim_ref
-    posted = [one.entry for one in await ledger.entries_of(session, case_key(case)) if one.entry.claim_ref == ref]
+    claim, ref = row.claim_ref, row.recovery_ref
+    mine = {f"J44:{case_key(case)}:{ref}", f"J45:{case_key(case)}:{ref}"}
+    posted = [one.entry for one in await ledger.entries_of(session, case_key(case)) if one.entry.key in mine]
     if said.paid and not any(entry.template == "J44" for entry in posted):
         kept = said.paid.at_most(recoveries.left(row))
         entries = await recoveries.recognise(session, case, row, recoveries.collected(row) + kept, at)
         await recoveries.collect(session, row, kept, at, cash=True)
         entries += made(
-            carrier_paid_cash(case, said.paid, claim_ref=ref),
-            carrier_paid_for_nothing(case, said.paid - kept, claim_ref=ref, courier=known.courier),
+            carrier_paid_cash(case, said.paid, claim_ref=claim, ref=ref),
+            carrier_paid_for_nothing(case, said.paid - kept, claim_ref=claim, courier=known.courier, ref=ref),
             courier_paid(
                 case, said.paid - kept, courier=known.courier, waybill=known.waybill, key=recovery_key(ref, "return")
             ),
@@ -109,10 +110,9 @@ async def _keep_owed(
 
 async def _keep(session: AsyncSession, case: CaseRef, row: RecoveryRow, said: DemandAnswer, at: datetime) -> Money:
     """J40 of what the carrier accepted, J44 of what it paid; what is collected all in all."""
-    ref = row.claim_ref
     if said.accepted is None:
         if said.standing is DemandStanding.CONTESTED:
-            await recoveries.contested(session, ref, at)
+            await recoveries.contested(session, row.recovery_ref, at)
         return recoveries.collected(row)
     paid = said.paid if said.paid is not None else Money.zero(row.currency)
     fresh = bool(paid) and not row.cash_minor
@@ -120,7 +120,7 @@ async def _keep(session: AsyncSession, case: CaseRef, row: RecoveryRow, said: De
     entries = await recoveries.recognise(session, case, row, owed, at)
     if fresh:
         await recoveries.collect(session, row, paid, at, cash=True)
-        entries += made(carrier_paid_cash(case, paid, claim_ref=ref))
+        entries += made(carrier_paid_cash(case, paid, claim_ref=row.claim_ref, ref=row.recovery_ref))
     await ledger.post(session, entries, at)
     return recoveries.collected(row)
 
@@ -132,7 +132,7 @@ async def set_off(world: World, asked: SetOffDemand) -> SetOff:
     """J41: at most what we owe the carrier now. The payable is taken with the intent, so that nobody else uses it."""
     case, plan = asked.case, asked.plan
     courier, known = await _carrier(world, plan)
-    key, ref = recovery_key(plan.claim_ref, "set_off", asked.n), plan.claim_ref
+    key, ref = recovery_key(plan.ref, "set_off", asked.n), plan.ref
 
     async def intend(session: AsyncSession) -> Money:
         begun = await effects.get(session, key)
@@ -157,7 +157,7 @@ def set_off_plan(
     world: World, courier: CourierGateway, name: str, case: CaseRef, plan: RecoveryPlan, amount: Money, key: str
 ) -> Plan:
     """One set-off as an effect: declared to the carrier, then J40 of what was not recognised yet, and J41."""
-    ref = plan.claim_ref
+    ref = plan.ref
 
     async def send() -> Answer:
         try:
@@ -172,7 +172,7 @@ def set_off_plan(
         recovery = await claims.need_recovery(session, ref, lock=True)
         entries = await recoveries.recognise(session, case, recovery, recoveries.collected(recovery) + amount, at)
         await recoveries.collect(session, recovery, amount, at)
-        entries += made(carrier_set_off(case, amount, claim_ref=ref, courier=name, key=key))
+        entries += made(carrier_set_off(case, amount, claim_ref=plan.claim_ref, courier=name, key=key))
         await ledger.post(session, entries, at)
 
     return Plan(_set_off_intent(key, name, case, amount, plan), courier, send, also=also)
@@ -213,7 +213,7 @@ async def _owed_at_most(
 async def _carrier(world: World, plan: RecoveryPlan) -> tuple[CourierGateway, WaybillRow]:
     """Who carried the goods. Raises Refusal(`not_found`) for a waybill that we do not know."""
     if plan.waybill is None:
-        raise Refusal("not_found", f"{plan.claim_ref} names no waybill")
+        raise Refusal("not_found", f"{plan.ref} names no waybill")
     async with world.store.read() as session:
         known = await waybills.need(session, plan.waybill)
     return world.gateways.courier(known.courier), known

@@ -56,9 +56,9 @@ def close_key(claim_ref: str) -> str:
     return f"{claim_ref}:close"
 
 
-def remit_key(claim_ref: str, n: int = 1) -> str:
-    """The key under which what was recovered goes to the insurer: one a part that came in."""
-    return recovery_key(claim_ref, "remit", n)
+def remit_key(ref: str, n: int = 1) -> str:
+    """The key under which what was recovered goes to the insurer: one a part that came in of a recovery."""
+    return recovery_key(ref, "remit", n)
 
 
 async def know_claim(world: World, case: CaseRef, kind: str, about: FreightClaim | IndemnityPlan) -> None:
@@ -241,13 +241,13 @@ def money_back(world: World, case: CaseRef, back: MoneyBack) -> Plan:
 def remit(world: World, case: CaseRef, plan: RecoveryPlan, amount: Money, n: int = 1) -> Plan:
     """J42."""
     ref, insurer = plan.claim_ref, world.gateways.insurer
-    key = remit_key(ref, n)
+    key = remit_key(plan.ref, n)
 
     async def send() -> Answer:
         return answer(Standing.SUCCEEDED, await insurer.remit(key, ref, amount))
 
     async def also(session: AsyncSession, row: EffectRow) -> None:
-        await recoveries.remitted(session, ref, amount, world.clock())
+        await recoveries.remitted(session, plan.ref, amount, world.clock())
 
     remitted = recovery_remitted(case, amount, claim_ref=ref, key=key)
     body = {**_body(case, plan), "amount": amount.model_dump(mode="json"), "n": n}

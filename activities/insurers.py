@@ -145,7 +145,7 @@ class InsurerActivities:
     async def remit_recovery(self, asked: RemitRecovery) -> Receipt:
         """Give recovered money to the insurer (J42).
 
-        Idempotency: one effect a part, `{claim_ref}:remit` with its number: another amount under it is a conflict.
+        Idempotency: one effect a part, `{recovery_ref}:remit` with its number: another amount under it is a conflict.
         Retries: Transient backs off; an unknown answer is looked up as the book says (X18).
         Raises: Rejected(`effect_conflict`, `provider_rejected`), Transient, Unknown(`provider_unknown`)."""
         return receipt(await run(self._world, remit(self._world, asked.case, asked.plan, asked.amount, asked.n)))

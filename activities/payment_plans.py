@@ -49,8 +49,8 @@ def refund(world: World, case: CaseRef, part: RefundPart) -> Plan:
 
 
 def to_account(world: World, asked: PayConsumer) -> Plan:
-    """J61 or J63: to an account that the consumer named. It takes nothing of the original payment, of which the
-    refund's share stays counted."""
+    """J61 or J63: to the consumer's own account, or one that they named. It takes nothing of the original payment, of
+    which the refund's share stays counted; what a correction gives back is no refund."""
     psp, case, key = world.gateways.payments, asked.case, asked.key
 
     async def send() -> Answer:
@@ -59,7 +59,8 @@ def to_account(world: World, asked: PayConsumer) -> Plan:
     async def also(session: AsyncSession, row: EffectRow) -> None:
         if asked.unclaimed:
             await unclaimed.paid(session, asked.of, world.clock())
-        await cases.add_money(session, case_key(case), refunded=asked.amount.minor)
+        if await consumer_money.given_back(session, case_key(case), asked.of) is None:
+            await cases.add_money(session, case_key(case), refunded=asked.amount.minor)
 
     template = unclaimed_claimed if asked.unclaimed else alternate_payout
     paid = template(case, asked.amount, key=key)
@@ -104,7 +105,7 @@ def payout(world: World, batch: Batch) -> Plan:
 
 def charge(world: World, case: CaseRef, plan: RecoveryPlan, amount: Money, key: str) -> Plan:
     """J51: what the consumer owes, taken from what they pay with; of a part, J51 is of that part."""
-    psp, ref = world.gateways.payments, plan.claim_ref
+    psp, ref = world.gateways.payments, plan.ref
 
     async def send() -> Answer:
         return _answer(await psp.charge(key, case.consumer_ref, amount, ref))
@@ -118,10 +119,15 @@ def charge(world: World, case: CaseRef, plan: RecoveryPlan, amount: Money, key: 
         await credit.collected(session, case_key(case), got(row), at)
 
     def entries(row: EffectRow) -> tuple[JournalEntry, ...]:
-        return made(consumer_collected(case, got(row), key=key, claim_ref=ref))
+        return made(consumer_collected(case, got(row), key=key, claim_ref=plan.claim_ref))
 
+    return Plan(charge_intent(world, case, plan, amount, key), psp, send, entries, also)
+
+
+def charge_intent(world: World, case: CaseRef, plan: RecoveryPlan, amount: Money, key: str) -> Intent:
+    """What is kept of a charge before it is sent."""
     body = {"case": case.model_dump(mode="json"), "about": plan.model_dump(mode="json")}
-    return Plan(_intent(world, key, "charge", amount, PLATFORM, body, case), psp, send, entries, also)
+    return _intent(world, key, recoveries.CHARGE, amount, PLATFORM, body, case)
 
 
 def _answer(state: PaymentState) -> Answer:

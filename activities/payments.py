@@ -59,7 +59,7 @@ class PaymentActivities:
     @activity.defn(name="pay_consumer")
     @effect
     async def pay_consumer(self, asked: PayConsumer) -> Receipt:
-        """Pay a consumer to an account they named: J61 in place of a refund, J63 of unclaimed money.
+        """Pay a consumer: J61 in place of a refund, or of what a correction gives back (J45); J63 of unclaimed money.
 
         Idempotency: one effect under its key, which is begun only while nothing else can still pay the same money.
         Retries: Transient backs off; an unknown or pending payout is looked up by key as the book says (X18).
@@ -177,19 +177,25 @@ class PaymentActivities:
     async def charge_receivable(self, asked: ChargeReceivable) -> Charged:
         """Collect from the consumer what they owe of a recovery (J51): all of it, or what the channel gets.
 
-        Idempotency: one effect under `{merchant}:{rma}:collect.{claim_ref}:{n}`, for what the journal says is owed
-        when it began; a repeat returns the stored answer. Nothing owed any more: nothing is charged.
+        Idempotency: one effect under `{merchant}:{rma}:collect.{recovery_ref}:{n}`, for what the journal says is owed
+        when it began, kept under the recovery's lock: a correction sees it, or it sees the correction. A repeat
+        returns the stored answer. Nothing owed any more: nothing is charged.
         Retries: Transient backs off; an unknown or pending charge is looked up by key as the book says (X18).
         Raises: Rejected(`account_abnormal`, `channel_closed`, `insufficient_balance`, `provider_rejected`): failed
         for good under this key; Rejected(`over_indemnity`, `effect_conflict`), Transient, Unknown."""
         world, case, plan = self._world, asked.case, asked.plan
-        key, ref = collect_key(case_id(case), plan.claim_ref, asked.n), plan.claim_ref
+        key, ref = collect_key(case_id(case), plan.ref, asked.n), plan.ref
 
-        async with world.store.read() as session:
+        async def intend(session: AsyncSession) -> Money:
             begun = await effects.get(session, key)
-            amount = (await recoveries.owed(session, ref, case_key(case)))[0]
-        if begun is not None:
-            amount = Money(minor=begun.amount_minor, currency=begun.currency)
+            if begun is not None:
+                return Money(minor=begun.amount_minor, currency=begun.currency)
+            amount, _ = await recoveries.owed(session, ref, case_key(case), lock=True)
+            if amount:
+                await effects.begin(session, plans.charge_intent(world, case, plan, amount, key), world.clock())
+            return amount
+
+        amount = await world.store.run(intend)
         got = Money.zero(amount.currency)
         if amount:
             done = await run(world, plans.charge(world, case, plan, amount, key))

@@ -122,6 +122,7 @@ def recovery_of(row: RecoveryRow) -> RecoveryStatus:
         merchant_id=case.merchant_id,
         rma_id=case.rma_id,
         claim_ref=row.claim_ref,
+        recovery_ref=row.recovery_ref,
         workflow_id=row.workflow_id,
         liable=Liable(row.liable),
         state=row.state,

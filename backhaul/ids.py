@@ -60,9 +60,16 @@ def parse_case_key(key: str) -> CaseId:
     return CaseId(part(merchant_id, "merchant_id"), part(rma_id, "rma_id"))
 
 
-def recovery_id(claim_ref: str) -> str:
-    """Workflow id of a Recovery."""
-    return f"recovery:{part(claim_ref, 'claim_ref')}"
+def recovery_ref(claim_ref: str, n: int = 1) -> str:
+    """Our name of a claim's nth recovery: the claim's own, from the second one on with its number: `{claim_ref}.r2`.
+
+    A claim's number ends with a hash, so that this is never another claim's."""
+    return claim_ref if n == 1 else f"{claim_ref}.r{n}"
+
+
+def recovery_id(ref: str) -> str:
+    """Workflow id of the Recovery of this name (`recovery_ref`)."""
+    return f"recovery:{part(ref, 'recovery_ref')}"
 
 
 def dispute_id(case: CaseId, n: int) -> str:
@@ -123,15 +130,15 @@ def payment_key(case: CaseId, purpose: str, n: int = 1) -> str:
     return f"{case.merchant_id}:{case.rma_id}:{purpose}:{n}"
 
 
-def recovery_key(claim_ref: str, purpose: str, n: int = 1) -> str:
-    """The key of one step of a recovery: `{claim_ref}:{purpose}`, from the second part on `{purpose}.{n}`: a part of
+def recovery_key(ref: str, purpose: str, n: int = 1) -> str:
+    """The key of one step of a recovery: `{recovery_ref}:{purpose}`, from the second part on `{purpose}.{n}`: a part of
     its own, not another attempt at the one before."""
-    return f"{claim_ref}:{purpose}" if n == 1 else f"{claim_ref}:{purpose}.{n}"
+    return f"{ref}:{purpose}" if n == 1 else f"{ref}:{purpose}.{n}"
 
 
-def collect_key(case: CaseId, claim_ref: str, n: int) -> str:
+def collect_key(case: CaseId, ref: str, n: int) -> str:
     """The key of the nth charge to a consumer for one recovery."""
-    return payment_key(case, f"collect.{claim_ref}", n)
+    return payment_key(case, f"collect.{ref}", n)
 
 
 def next_key(key: str) -> str:

@@ -15,6 +15,7 @@ class RecoveryStatus(Frozen):
     merchant_id: Token
     rma_id: Token
     claim_ref: Token
+    recovery_ref: Token = Field(description="its own name: the claim's, from the second recovery of a claim on another")
     workflow_id: str
     liable: Liable
     state: str = Field(description="identified, demanded, accepted, contested; collected, partial or waived")

@@ -11,6 +11,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.errors import Refusal, Rejected
+from backhaul.ids import recovery_ref
 from backhaul.money import Money
 from store import waybills
 from store.sql import insert_once
@@ -242,10 +243,22 @@ async def open_recovery(
     workflow_id: str,
     plan: Mapping[str, Any],
     at: datetime,
+    *,
+    n: int = 1,
 ) -> RecoveryRow:
-    """Keep what is to be got back for a claim. The same again is no change."""
+    """Keep what is to be got back for a claim, for the nth time. The same again is no change.
+
+    Raises Rejected(`over_indemnity`) where all recoveries of the claim would be of more than was indemnified."""
+    ref = recovery_ref(claim_ref, n)
+    claim = await get(session, claim_ref)
+    if claim is not None:
+        others = sum(row.amount_minor for row in await recoveries_of(session, claim_ref) if row.recovery_ref != ref)
+        if others and others + amount.minor > indemnity_of(claim):
+            raise Rejected("over_indemnity", f"{claim_ref}: {others} are recovered already, {amount} more is too much")
     row = RecoveryRow(
+        recovery_ref=ref,
         claim_ref=claim_ref,
+        n=n,
         case_key=case_key,
         plan=dict(plan),
         liable=liable,
@@ -258,7 +271,12 @@ async def open_recovery(
         updated_at=at,
     )
     await insert_once(session, row)
-    return await need_recovery(session, claim_ref)
+    return await need_recovery(session, ref)
+
+
+def indemnity_of(row: ClaimRow) -> int:
+    """What was indemnified for a claim, or is reserved for it until the insurer decides. Minor units."""
+    return row.approved_minor if row.state in ("approved", "paid") else reserve_of(row)
 
 
 def _in_hand(plan: Mapping[str, Any], amount: Money) -> int:
@@ -267,45 +285,48 @@ def _in_hand(plan: Mapping[str, Any], amount: Money) -> int:
     return int(part["minor"]) if part else amount.minor if plan.get("withheld") else 0
 
 
-async def need_recovery(session: AsyncSession, claim_ref: str, *, lock: bool = False) -> RecoveryRow:
-    """A recovery that must be there. Raises Refusal(`not_found`)."""
-    statement = select(RecoveryRow).where(RecoveryRow.claim_ref == claim_ref)
+async def need_recovery(session: AsyncSession, ref: str, *, lock: bool = False) -> RecoveryRow:
+    """The recovery of this name. Raises Refusal(`not_found`)."""
+    statement = select(RecoveryRow).where(RecoveryRow.recovery_ref == ref)
     if lock:
         statement = statement.with_for_update().execution_options(populate_existing=True)
     row = (await session.exec(statement)).first()
     if row is None:
-        raise Refusal("not_found", f"there is no recovery of {claim_ref}")
+        raise Refusal("not_found", f"there is no recovery {ref}")
     return row
 
 
 async def _recover_less(session: AsyncSession, claim_ref: str, at_most: Money, at: datetime) -> None:
     """A recovery that has not begun is for no more than was approved; for a denied claim there is none."""
-    statement = select(RecoveryRow).where(RecoveryRow.claim_ref == claim_ref)
-    row = (await session.exec(statement)).first()
-    if row is None or row.state != "identified" or row.amount_minor <= at_most.minor:
-        return
-    row.amount_minor, row.updated_at = at_most.minor, at
-    if not at_most:
-        row.state = "waived"
-    session.add(row)
+    for row in await recoveries_of(session, claim_ref):
+        if row.state != "identified" or row.amount_minor <= at_most.minor:
+            continue
+        row.amount_minor, row.updated_at = at_most.minor, at
+        if not at_most:
+            row.state = "waived"
+        session.add(row)
 
 
-async def recovery_of(session: AsyncSession, claim_ref: str) -> RecoveryRow | None:
-    """A claim's recovery, if there is one."""
-    return (await session.exec(select(RecoveryRow).where(RecoveryRow.claim_ref == claim_ref))).first()
+async def recoveries_of(session: AsyncSession, claim_ref: str, *, lock: bool = False) -> tuple[RecoveryRow, ...]:
+    """A claim's recoveries in the order opened: one for each party that was ever to pay it."""
+    statement = select(RecoveryRow).where(RecoveryRow.claim_ref == claim_ref).order_by(col(RecoveryRow.n))
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    return tuple((await session.exec(statement)).all())
 
 
-async def cut_recovery(session: AsyncSession, claim_ref: str, to_minor: int, at: datetime) -> None:
+async def cut_recovery(session: AsyncSession, ref: str, to_minor: int, at: datetime) -> None:
     """A correction took part of a recovery back: what is beyond `to_minor` is not demanded any more. What came of it
-    is given back by the correction, and the recovery ends where nothing is left. Without a recovery nothing happens."""
-    row = await recovery_of(session, claim_ref)
-    if row is None or row.amount_minor <= to_minor:
+    is given back by the correction, and the recovery ends where nothing is left. Raises Refusal(`not_found`)."""
+    row = await need_recovery(session, ref, lock=True)
+    if row.amount_minor <= to_minor:
         return
     row.amount_minor = max(0, to_minor)
-    row.accepted_minor = min(row.accepted_minor, row.amount_minor)
-    row.collected_minor = min(row.collected_minor, row.amount_minor)
-    row.cash_minor = min(row.cash_minor, row.amount_minor)
     row.in_hand_minor = min(row.in_hand_minor, row.amount_minor)
+    demanded = row.amount_minor - row.in_hand_minor
+    row.accepted_minor = min(row.accepted_minor, demanded)
+    row.collected_minor = min(row.collected_minor, demanded)
+    row.cash_minor = min(row.cash_minor, row.collected_minor)
     row.remitted_minor = min(row.remitted_minor, row.amount_minor)
     row.withdrawn, row.updated_at = True, at
     if not to_minor:

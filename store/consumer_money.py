@@ -9,13 +9,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.errors import Rejected
 from backhaul.ids import next_key
+from backhaul.ledger import P
 from backhaul.money import Money
 from store import effects, unclaimed
 from store.effects import Outcome
-from store.tables import EffectRow, EntryRow
+from store.tables import EffectRow, EntryLineRow, EntryRow
 
 REFUND, ALTERNATE, CLAIMED = "refund", "alternate", "claimed"
-BOUNCED = "J60"
+BOUNCED, GIVEN_BACK = "J60", "J45"
 
 
 async def payouts_of(session: AsyncSession, case_key: str, of: str) -> Sequence[EffectRow]:
@@ -25,11 +26,29 @@ async def payouts_of(session: AsyncSession, case_key: str, of: str) -> Sequence[
     return [row for row in rows if row.request["about"]["of"] == of]
 
 
-async def need_refund_over(session: AsyncSession, case_key: str, of: str, amount: Money) -> EffectRow:
-    """The refund that ended without reaching the consumer: failed for good at the provider, or come back.
+async def given_back(session: AsyncSession, case_key: str, of: str) -> Money | None:
+    """What a correction owes the consumer under this key, who had paid it (J45). None: it owes nothing under it."""
+    line = (
+        select(EntryLineRow.minor, EntryLineRow.currency)
+        .join(EntryRow, col(EntryRow.sequence) == col(EntryLineRow.sequence))
+        .where(EntryRow.entry_key == f"{GIVEN_BACK}:{case_key}:{of}", EntryLineRow.account == P.REFUND_PAYABLE.value)
+    )
+    found = (await session.exec(line)).first()
+    return None if found is None else Money(minor=found[0], currency=found[1])
+
+
+async def need_refund_over(session: AsyncSession, case_key: str, of: str, amount: Money) -> EffectRow | None:
+    """The refund that ended without reaching the consumer: failed for good at the provider, or come back. None for what
+    a correction gives back, which was no refund.
 
     Raises Rejected(`proof_refused`) while it, or a payout in its place, may still pay; Rejected(`effect_conflict`)
     for another amount or case."""
+    returned = await given_back(session, case_key, of)
+    if returned is not None:
+        if returned != amount:
+            raise Rejected("effect_conflict", f"{returned} is given back under {of}, not {amount}")
+        await need_payouts_over(session, case_key, of)
+        return None
     row = await effects.get(session, of)
     if row is None or row.kind != REFUND:
         raise Rejected("proof_refused", f"there is no refund {of}")

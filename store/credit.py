@@ -28,6 +28,7 @@ RULE = "rule"
 """Who did it, where no person did."""
 LIGHTNING, ACCEPTED, ABUSE = "lightning refund", "merchant accepted", "consumer at fault"
 COLLECTED, WRITTEN_OFF = "collected from the consumer", "written off"
+CORRECTED = "corrected after the close"
 OWED = ("frozen", "written_off")
 """States of a hold that keep the line frozen."""
 
@@ -110,6 +111,11 @@ async def collected(session: AsyncSession, reservation_key: str, amount: Money, 
     await _shrink(session, row, min(amount.minor, row.amount_minor), "collected", at, COLLECTED)
     if row.amount_minor:
         return False
+    return await _thaw(session, row, at, COLLECTED)
+
+
+async def _thaw(session: AsyncSession, row: CreditHoldRow, at: datetime, reason: str) -> bool:
+    """Nothing is owed under the hold any more: the line is free, unless something else keeps it frozen."""
     row.state, row.released_at = "released", at
     session.add(row)
     await session.flush()
@@ -120,8 +126,29 @@ async def collected(session: AsyncSession, reservation_key: str, amount: Money, 
         return False
     line = await _line(session, row.consumer_ref)
     if line.frozen and line.frozen_by is None:
-        await _set_frozen(session, row.consumer_ref, False, at, RULE, COLLECTED, reservation_key)
+        await _set_frozen(session, row.consumer_ref, False, at, RULE, reason, row.reservation_key)
     return line.frozen_by is None
+
+
+async def correct(session: AsyncSession, reservation_key: str, owed: Money, at: datetime, *, at_fault: bool) -> None:
+    """A correction says anew what the consumer owes of this money. More is taken of the line, within its limit or not,
+    and freezes it; less leaves it; of nothing the line is free, also of what was written off, unless they are still
+    `at_fault`. No hold: no change."""
+    row = await hold(session, reservation_key, lock=True)
+    if row is None:
+        return
+    more = owed.minor - row.amount_minor
+    if more > 0:
+        line = await _change(session, row.consumer_ref, {"used_minor": col(ConsumerRow.used_minor) + more})
+        if line is not None:
+            await _note(session, line, "reserved", at, key=reservation_key, minor=more, reason=CORRECTED)
+        row.amount_minor, row.state, row.released_at = owed.minor, "frozen", None
+        session.add(row)
+        await _set_frozen(session, row.consumer_ref, True, at, RULE, ABUSE, reservation_key)
+        return
+    await _shrink(session, row, -more, "released", at, CORRECTED)
+    if not owed and row.state != "released" and not (row.state == "written_off" and at_fault):
+        await _thaw(session, row, at, CORRECTED)
 
 
 async def write_off(session: AsyncSession, reservation_key: str, at: datetime) -> None:

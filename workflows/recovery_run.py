@@ -9,7 +9,7 @@ from temporalio import workflow
 from activities.contract import Found, Proof, RecoveryPlan, RemitRecovery, StartRecovery
 from activities.declarations import remit_recovery
 from backhaul.facts import Party
-from backhaul.ids import CaseId, recovery_id, recovery_key
+from backhaul.ids import CaseId, recovery_id, recovery_key, recovery_ref
 from backhaul.messages import WaitView
 from backhaul.money import Money
 from backhaul.recoveries import RecoveryStatus
@@ -31,7 +31,7 @@ class RecoveryRun(CaseDesk):
         plan = request.plan
         self.request, self.order_id = request, request.case.order_id
         self.amount, self.park_s = plan.amount.minor, request.terms.park_s
-        self.within = "recovery." + ".".join(plan.claim_ref.split(".")[-3:-1])
+        self.within = recovery_ref("recovery." + ".".join(plan.claim_ref.split(".")[-3:-1]), plan.n)
         self.state, self.opened_at = "identified", opened_at
         self.booked = self.collected = self.sent = self.remittances = self.written_off = 0
         self.ruling_id: str | None = None
@@ -68,7 +68,8 @@ class RecoveryRun(CaseDesk):
             merchant_id=case.merchant_id,
             rma_id=case.rma_id,
             claim_ref=plan.claim_ref,
-            workflow_id=recovery_id(plan.claim_ref),
+            recovery_ref=plan.ref,
+            workflow_id=recovery_id(plan.ref),
             liable=plan.liable,
             state=self.state,
             amount=plan.amount,
@@ -89,7 +90,7 @@ class RecoveryRun(CaseDesk):
         asked = RemitRecovery(
             case=self.request.case, plan=self.plan, amount=amount, patience=self.patience, n=self.remittances
         )
-        done = await self.effect(remit_recovery, asked, key=lambda a: recovery_key(a.plan.claim_ref, "remit", a.n))
+        done = await self.effect(remit_recovery, asked, key=lambda a: recovery_key(a.plan.ref, "remit", a.n))
         if not isinstance(done, Proof) or done.state == "succeeded":
             self.sent += amount.minor
             self.tell(f"{amount} remitted to the insurer", Party.PLATFORM)

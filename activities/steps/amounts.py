@@ -228,24 +228,35 @@ async def recoveries_of(
 
 
 async def new_recoveries(
-    work: Work, scan: Scan, result: Consequences, now: Sequence[Piece], live: Sequence[ClaimRow]
+    work: Work,
+    scan: Scan,
+    result: Consequences,
+    now: Sequence[Piece],
+    live: Sequence[ClaimRow],
+    clawback: Money | None,
 ) -> tuple[RecoveryPlan, ...]:
-    """What a correction demands: of claims that nothing was recovered for before. A claim is recovered once."""
+    """What a correction demands: of each claim what none of its recoveries is of, those of others who are not liable
+    any more having been cut before; and the `clawback`, what the consumer owes the platform beyond them."""
     zero, plans = Money.zero(result.refund.currency), list[RecoveryPlan]()
     for row in live:
-        if await claims.recovery_of(work.session, row.claim_ref) is not None:
-            continue
         piece = next((one for one in now if one.claim_ref == row.claim_ref), None)
-        ref, cover = row.claim_ref, row.coverage_id
         if result.recover_from == "carrier":
-            amount = Money(minor=claims.stands(row), currency=row.currency)
-            plans.append(_plan(ref, cover, Liable.CARRIER, zero, amount, scan.waybill))
+            liable, in_hand, demanded = Liable.CARRIER, zero, Money(minor=claims.stands(row), currency=row.currency)
         elif piece is not None:
-            plans.append(_plan(ref, cover, Liable.CONSUMER, piece.withheld, piece.receivable, scan.waybill))
-    clawback = claim_ref(id_of(work.case), CLAWBACK)
-    known = await claims.recovery_of(work.session, clawback)
-    if known is None and result.uncharged and not result.not_demanded:
-        plans.append(_plan(clawback, "", Liable.CONSUMER, zero, result.uncharged, scan.waybill))
+            liable, in_hand, demanded = Liable.CONSUMER, piece.withheld, piece.receivable
+        else:
+            continue
+        known = await claims.recoveries_of(work.session, row.claim_ref)
+        held = Money(minor=sum(one.in_hand_minor for one in known), currency=row.currency)
+        stands = Money(minor=sum(one.amount_minor for one in known), currency=row.currency)
+        in_hand, demanded = max(in_hand - held, zero), max(demanded - (stands - held), zero)
+        if in_hand or demanded:
+            n = len(known) + 1
+            plans.append(_plan(row.claim_ref, row.coverage_id, liable, in_hand, demanded, scan.waybill, n))
+    if clawback is not None:
+        ref = claim_ref(id_of(work.case), CLAWBACK)
+        n = len(await claims.recoveries_of(work.session, ref)) + 1
+        plans.append(_plan(ref, "", Liable.CONSUMER, zero, clawback, scan.waybill, n))
     return await open_recoveries(work, plans)
 
 
@@ -259,18 +270,20 @@ async def open_recoveries(work: Work, planned: Sequence[RecoveryPlan]) -> tuple[
             work.key,
             plan.liable.value,
             plan.amount,
-            recovery_id(plan.claim_ref),
+            recovery_id(plan.ref),
             plan.model_dump(mode="json"),
             work.at,
+            n=plan.n,
         )
     return tuple(plans)
 
 
 def _plan(
-    ref: str, coverage_id: str, liable: Liable, in_hand: Money, demanded: Money, waybill: str | None
+    ref: str, coverage_id: str, liable: Liable, in_hand: Money, demanded: Money, waybill: str | None, n: int = 1
 ) -> RecoveryPlan:
     return RecoveryPlan(
         claim_ref=ref,
+        n=n,
         liable=liable,
         amount=in_hand + demanded,
         waybill=waybill,

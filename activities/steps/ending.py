@@ -63,8 +63,8 @@ async def _release(work: Work, outcome: str, amounts: Amounts | None, entries: S
         charged = charged or await cases.recorded(work.session, work.key, step_of(REFUND_ONLY), Granted) is not None
     if outcome in GAVE_UP or not charged:
         await cases.release_units(work.session, work.key)
-    owed = sum(_net(entry, P.CONSUMER_RECEIVABLE) for entry in entries if entry.template not in _FREIGHT)
-    await credit.release(work.session, work.key, work.at, Money(minor=max(0, owed), currency=work.order.order.currency))
+    keep = Money(minor=max(0, on_the_line(entries)), currency=work.order.order.currency)
+    await credit.release(work.session, work.key, work.at, keep)
     for claim in await claims.of_case(work.session, work.key):
         if claim.state == "planned":
             await claims.deny(work.session, claim.claim_ref, NEVER_CLAIMED, work.at)
@@ -74,6 +74,11 @@ async def _release(work: Work, outcome: str, amounts: Amounts | None, entries: S
     for member in (await work.session.exec(waiting)).all():
         await pickups.leave(work.session, member.pickup_id, work.key)
     await holds.release_disputed(work.session, work.key, work.at)
+
+
+def on_the_line(entries: Sequence[JournalEntry]) -> int:
+    """What the consumer owes of a case, minor units. Freight is not of the credit line."""
+    return sum(_net(entry, P.CONSUMER_RECEIVABLE) for entry in entries if entry.template not in _FREIGHT)
 
 
 # ---- invariants of a closed case (domain 6) --------------------------------------------------------------------

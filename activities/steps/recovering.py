@@ -18,6 +18,7 @@ from backhaul.ledger import (
 )
 from backhaul.money import Money
 from store import authority, claims, credit, ledger, recoveries
+from store.tables import RecoveryRow
 
 UNCOLLECTABLE = "uncollectable"
 """The ruling under which money is written off."""
@@ -25,7 +26,7 @@ UNCOLLECTABLE = "uncollectable"
 
 async def review(desk: Desk, argument: ReviewReceivable) -> Receivable:
     """What the consumer owes of this recovery now. Only reads."""
-    ref, key = argument.plan.claim_ref, key_of(argument.case)
+    ref, key = argument.plan.ref, key_of(argument.case)
     async with desk.store.read() as session:
         amount, insured = await recoveries.owed(session, ref, key)
         held = await credit.hold(session, key)
@@ -42,7 +43,7 @@ async def end(desk: Desk, argument: EndRecovery) -> RecoveryOutcome:
 
 
 async def _end(session: AsyncSession, argument: EndRecovery, desk: Desk) -> RecoveryOutcome:
-    case, ref, at = argument.case, argument.plan.claim_ref, desk.clock()
+    case, ref, at = argument.case, argument.plan.ref, desk.clock()
     row = await claims.need_recovery(session, ref, lock=True)
     consumer = argument.plan.liable is Liable.CONSUMER and not argument.plan.withheld
     if consumer:
@@ -61,22 +62,25 @@ async def _end(session: AsyncSession, argument: EndRecovery, desk: Desk) -> Reco
     row.state = "waived" if not got else "collected" if got == row.amount_minor else "partial"
     row.updated_at = at
     session.add(row)
-    await ledger.post(session, _taken_out(case, open_, ref, consumer=consumer, insured=insured), at)
+    await ledger.post(session, _taken_out(case, open_, row, consumer=consumer, insured=insured), at)
     return RecoveryOutcome(
-        claim_ref=ref,
+        claim_ref=row.claim_ref,
         state=row.state,
         recovered=Money(minor=got, currency=row.currency),
         written_off=Money(minor=row.written_off_minor, currency=row.currency),
     )
 
 
-def _taken_out(case: CaseRef, open_: Money, ref: str, *, consumer: bool, insured: bool) -> tuple[JournalEntry, ...]:
+def _taken_out(
+    case: CaseRef, open_: Money, row: RecoveryRow, *, consumer: bool, insured: bool
+) -> tuple[JournalEntry, ...]:
     """J43 of what the carrier accepted, J55 of the insurer's receivable, J52 of ours."""
+    claim, part = row.claim_ref, recoveries.entry_part(row)
     if not consumer:
-        return made(recovery_uncollectable(case, open_, claim_ref=ref))
+        return made(recovery_uncollectable(case, open_, claim_ref=claim, part=part))
     if insured:
-        return made(consumer_uncollectable(case, open_, claim_ref=ref))
-    return made(consumer_written_off(case, open_, part=ref, claim_ref=ref))
+        return made(consumer_uncollectable(case, open_, claim_ref=claim, part=part))
+    return made(consumer_written_off(case, open_, part=row.recovery_ref, claim_ref=claim))
 
 
 async def _waived(session: AsyncSession, argument: EndRecovery, open_: Money) -> bool:

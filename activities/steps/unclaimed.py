@@ -17,7 +17,7 @@ async def keep(desk: Desk, argument: KeepUnclaimed) -> Receipt:
     async def work(now: Work) -> Receipt:
         of, amount = argument.of, argument.amount
         refund = await consumer_money.need_refund_over(now.session, now.key, of, amount)
-        if refund.state == Outcome.FAILED:
+        if refund is not None and refund.state == Outcome.FAILED:
             await refunds.give_back(now.session, refund.request["about"]["payment_id"], amount)
         await unclaimed.keep(now.session, argument.case, of, amount, now.at)
         now.post(refund_unclaimed(argument.case, amount, part=of))

@@ -34,7 +34,6 @@ router = APIRouter(tags=["recoveries"])
 
 TAKEN = (Update.RETRY_STEP, Update.SKIP_STEP, Update.EXTEND_DEADLINE, Update.APPLY_RULING, Update.CLOSE_CASE)
 """Updates that a recovery takes."""
-ENDED = frozenset({"collected", "partial", "waived"})
 
 
 class RecoveryList(View):
@@ -68,10 +67,10 @@ async def _rows(given: Given, case: CaseId) -> tuple[RecoveryRow, ...]:
 
 async def _asked(backhaul: Backhaul, row: RecoveryRow) -> RecoveryStatus:
     known = recovery_of(row)
-    if row.state in ENDED:
+    if row.state in recoveries.ENDED:
         return known
     try:
-        said = await backhaul.recovery(row.claim_ref)
+        said = await backhaul.recovery(row.recovery_ref)
     except BackhaulError as error:
         log.info("recovery not asked", workflow_id=row.workflow_id, code=error.code)
         return known
@@ -83,7 +82,7 @@ def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
 
     async def send(
         rma_id: Token,
-        claim_ref: Token,
+        recovery_ref: Token,
         payload: BaseModel,
         given: Given,
         caller: Annotated[Identity, Depends(allowed(ROLE_OF[update]))],
@@ -91,11 +90,11 @@ def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
         key: Key = None,
     ) -> Ack:
         case = CaseId(caller.merchant(merchant_id), rma_id)
-        if claim_ref not in {row.claim_ref for row in await _rows(given, case)}:
+        if recovery_ref not in {row.recovery_ref for row in await _rows(given, case)}:
             raise Refusal("not_found")
         sent = idempotency.optional(key)
         update_id = None if sent is None else f"{update.value}:{sent}"
-        return await given.backhaul.report_recovery(claim_ref, update, payload, update_id)
+        return await given.backhaul.report_recovery(recovery_ref, update, payload, update_id)
 
     send.__annotations__ = {
         **send.__annotations__,
@@ -109,7 +108,7 @@ def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
 
 for _update in TAKEN:
     router.add_api_route(
-        f"/v1/returns/{{rma_id}}/recoveries/{{claim_ref}}/{_update.value}",
+        f"/v1/returns/{{rma_id}}/recoveries/{{recovery_ref}}/{_update.value}",
         _route(_update),
         methods=["POST"],
         response_model=Ack,

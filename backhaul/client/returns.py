@@ -166,16 +166,16 @@ class Backhaul:
         """What a correction that runs says of itself. Raises as `status` does."""
         return await self._ask(correction_id(case, n), Query.STATUS, CorrectionStatus)
 
-    async def recovery(self, claim_ref: str) -> RecoveryStatus:
+    async def recovery(self, recovery_ref: str) -> RecoveryStatus:
         """What a recovery that runs says of itself. Raises as `status` does."""
-        return await self._ask(recovery_id(claim_ref), Query.STATUS, RecoveryStatus)
+        return await self._ask(recovery_id(recovery_ref), Query.STATUS, RecoveryStatus)
 
     async def report_recovery(
-        self, claim_ref: str, update: Update | str, payload: BaseModel, update_id: str | None = None
+        self, recovery_ref: str, update: Update | str, payload: BaseModel, update_id: str | None = None
     ) -> Ack:
         """Send one update to a recovery. Raises Refusal with its reason, `not_parked` once it has ended."""
         try:
-            return await self._execute(recovery_id(claim_ref), _update(update), payload, update_id)
+            return await self._execute(recovery_id(recovery_ref), _update(update), payload, update_id)
         except _Gone:
             raise Refusal("not_parked", "The recovery has ended, or was never started.") from None
 

@@ -35,10 +35,10 @@ def recovery_uncollectable(case: CaseRef, amount: Money, *, claim_ref: str, part
     return entry("J43", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
 
 
-def carrier_paid_cash(case: CaseRef, amount: Money, *, claim_ref: str) -> Entry:
-    """J44: the carrier's own statement shows the claim."""
+def carrier_paid_cash(case: CaseRef, amount: Money, *, claim_ref: str, ref: str | None = None) -> Entry:
+    """J44, one a recovery: the carrier's own statement shows `ref`, which names it; the claim itself for the first."""
     lines = [debit(P.BANK, amount), credit(P.RECOVERIES_OWED, amount, claim_ref)]
-    return entry("J44", case, claim_ref, lines, claim_ref=claim_ref, external_key=claim_ref)
+    return entry("J44", case, ref or claim_ref, lines, claim_ref=claim_ref, external_key=ref or claim_ref)
 
 
 def recovery_returned(case: CaseRef, amount: Money, *, claim_ref: str, key: str, courier: str | None = None) -> Entry:
@@ -55,10 +55,22 @@ def recovery_returned(case: CaseRef, amount: Money, *, claim_ref: str, key: str,
     return entry("J45", case, key, lines, payment_key=key, claim_ref=claim_ref)
 
 
-def carrier_paid_for_nothing(case: CaseRef, amount: Money, *, claim_ref: str, courier: str) -> Entry:
-    """J45 of what a carrier paid (J44) after its demand was withdrawn: the insurer never had it. J15 follows."""
+def carrier_paid_for_nothing(
+    case: CaseRef, amount: Money, *, claim_ref: str, courier: str, ref: str | None = None
+) -> Entry:
+    """J45 of what a carrier paid (J44) after its demand was withdrawn, one a recovery: the insurer never had it. J15
+    follows."""
     lines = [debit(P.RECOVERIES_OWED, amount, claim_ref), credit(P.CARRIER_PAYABLE, amount, courier)]
-    return entry("J45", case, claim_ref, lines, claim_ref=claim_ref)
+    return entry("J45", case, ref or claim_ref, lines, claim_ref=claim_ref)
+
+
+def consumer_paid_for_nothing(case: CaseRef, amount: Money, *, claim_ref: str, key: str) -> Entry:
+    """J45 of what a consumer paid (J51) for a J50 that was overturned: the insurer never had it. J61 follows."""
+    lines = [
+        debit(P.CONSUMER_RECEIVABLE, amount, case.consumer_ref),
+        credit(P.REFUND_PAYABLE, amount, case.consumer_ref),
+    ]
+    return entry("J45", case, key, lines, claim_ref=claim_ref)
 
 
 def left_uncharged(case: CaseRef, amount: Money, *, part: str = "1") -> Entry:

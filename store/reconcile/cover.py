@@ -50,16 +50,16 @@ async def indemnities_within_loss(books: Books) -> AsyncIterator[Finding]:
 
 
 async def recoveries_within_indemnity(books: Books) -> AsyncIterator[Finding]:
-    """6: recovered, less what was given back (J45), <= indemnity + expense (there is none); remitted <= recovered."""
+    """6: recovered of a claim, less what was given back (J45), <= indemnity + expense (none); remitted <= recovered."""
     rows = """
-        SELECT r.claim_ref, r.currency, r.amount_minor, r.accepted_minor, r.collected_minor + r.in_hand_minor,
-            r.remitted_minor, coalesce(c.approved_minor, r.amount_minor) AS indemnity
+        SELECT r.claim_ref, r.currency, sum(r.amount_minor), sum(r.accepted_minor),
+            sum(r.collected_minor + r.in_hand_minor), sum(r.remitted_minor),
+            coalesce(max(c.approved_minor), sum(r.amount_minor)) AS indemnity
         FROM recoveries r LEFT JOIN claims c ON c.claim_ref = r.claim_ref
-        WHERE r.claim_ref > :after AND r.claim_ref <= :upto"""
-    async for ref, currency, asked, accepted, recovered, remitted, indemnity in books.found(
-        RecoveryRow.claim_ref, rows
-    ):
-        most = max(asked, accepted, recovered, remitted)
+        WHERE r.claim_ref > :after AND r.claim_ref <= :upto GROUP BY r.claim_ref, r.currency"""
+    async for ref, currency, *sums in books.found(RecoveryRow.claim_ref, rows):
+        *sides, indemnity = map(int, sums)
+        most = max(sides)
         if most > indemnity:
             said = amount(most, currency)
             yield Finding(

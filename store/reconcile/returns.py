@@ -80,7 +80,7 @@ _NOTHING = {"advances": 0, "receivable": 0, "payable": 0, "granted": 0, "charged
 
 
 Seen = tuple[CaseRow, Mapping[str, int], dict[str, Any] | None]
-"""A case with its sums in the journal and the amounts that were fixed for it, if any."""
+"""A case with its sums in the journal and the amounts that were fixed for it last, if any."""
 
 
 async def by_case(books: Books) -> AsyncIterator[Seen]:
@@ -98,9 +98,10 @@ async def _seen(books: Books, window: Mapping[str, Any]) -> list[Seen]:
     steps = select(CaseStepRow).where(
         col(CaseStepRow.case_key) > window["after"],
         col(CaseStepRow.case_key) <= window["upto"],
-        col(CaseStepRow.step) == "settled",
+        (col(CaseStepRow.step) == "settled") | col(CaseStepRow.step).startswith("settled.", autoescape=True),
     )
-    fixed = {row.case_key: row.result for row in await books.session.exec(steps)}
+    versions = sorted(await books.session.exec(steps), key=lambda row: int(row.step.partition(".")[2] or 1))
+    fixed = {row.case_key: row.result for row in versions}
     inside = (col(CaseRow.case_key) > window["after"], col(CaseRow.case_key) <= window["upto"])
     found = await books.session.exec(select(CaseRow).where(*inside).order_by(col(CaseRow.case_key)))
     return [(case, sums.get(case.case_key, _NOTHING), fixed.get(case.case_key)) for case in found]

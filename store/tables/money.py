@@ -104,11 +104,14 @@ class RecoveryRow(Table, table=True):
     """Getting an indemnity back: identified, demanded, accepted, contested, collected, partial, waived.
 
     `accepted_minor` is what J40 recognised, `collected_minor` what came in by cash, set-off or charge, `in_hand_minor`
-    what was withheld before. Collected and in hand are never more than the amount (invariant 6)."""
+    what was withheld before. Collected and in hand are never more than the amount, nor over all recoveries of a claim
+    more than its indemnity (invariant 6). `n` counts those of the claim, and `recovery_ref` is named after both."""
 
     __tablename__ = "recoveries"
 
-    claim_ref: str = Field(primary_key=True)
+    recovery_ref: str = Field(primary_key=True)
+    claim_ref: str = Field(index=True)
+    n: int = 1
     case_key: str = Field(index=True)
     plan: dict[str, Any] = column.document()
     liable: str

@@ -51,6 +51,7 @@ ANYTHING: dict[str, Any] = {
     "batch": "b1",
     "bearer": "merchant",
     "part": "1",
+    "ref": "claim1",
 }
 
 
@@ -153,6 +154,11 @@ EXAMPLE: list[tuple[str, JournalEntry | None, list[str]]] = [
         "J45",
         ledger.carrier_paid_for_nothing(CASE, LOSS, courier="sandbox", **C),
         ["d P2040 360.00", "c P2020 360.00"],
+    ),
+    (
+        "J45",
+        ledger.consumer_paid_for_nothing(CASE, LOSS, claim_ref="claim1", key="k2"),
+        ["d P1110 360.00", "c P2010 360.00"],
     ),
     (
         "J45",

@@ -105,7 +105,7 @@ async def _set_off(run: RecoveryRun, upto: Money, n: int) -> int:
     has noted it, or has refused it since it paid in cash meanwhile."""
     asked = SetOffDemand(case=run.request.case, plan=run.plan, upto=upto, n=n, patience=run.patience)
     done = await run.effect(
-        set_off_demand, asked, key=lambda a: recovery_key(a.plan.claim_ref, "set_off", a.n), hand_back=PAID_IN_CASH
+        set_off_demand, asked, key=lambda a: recovery_key(a.plan.ref, "set_off", a.n), hand_back=PAID_IN_CASH
     )
     if isinstance(done, SetOff):
         await _came(run, done.collected)

@@ -54,7 +54,7 @@ async def _charge(run: RecoveryRun, n: int) -> Charged | str:
     done = await run.effect(
         charge_receivable,
         asked,
-        key=lambda a: collect_key(run.id, a.plan.claim_ref, a.n),
+        key=lambda a: collect_key(run.id, a.plan.ref, a.n),
         hand_back=ENDED_BY_CHANNEL,
     )
     if isinstance(done, Charged):

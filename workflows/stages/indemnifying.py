@@ -283,11 +283,19 @@ async def withdraw(run: CaseDesk, closed: tuple[str, ...], unpaid: tuple[str, ..
         await run.effect(close_claim, CloseClaim(case=run.judged.case, claim_ref=ref, patience=run.patience))
 
 
+def recoverable(run: CaseDesk, plan: RecoveryPlan) -> RecoveryPlan | None:
+    """No more than the insurer approved is recovered; nothing of a claim that it denied."""
+    claim = next((one for one in run.claims if one.plan.claim_ref == plan.claim_ref), None)
+    if claim is None or claim.approved is None or plan.amount <= claim.approved:
+        return plan
+    return plan.model_copy(update={"amount": claim.approved}) if claim.approved else None
+
+
 async def hand_over(run: CaseDesk, plan: RecoveryPlan) -> None:
-    """Recovery goes on without the case. Its id is the claim's: already started is a success."""
+    """Recovery goes on without the case. Its id is its name's: already started is a success."""
     if run.regions[Region.RECOVERY] != "handed_over":
         run.regions.to(Region.RECOVERY, "identified")
-    workflow_id = recovery_id(plan.claim_ref)
+    workflow_id = recovery_id(plan.ref)
     with contextlib.suppress(WorkflowAlreadyStartedError):
         await workflow.start_child_workflow(
             WorkflowType.RECOVERY.value,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from temporalio import workflow
 
-from activities.contract import RecoveryPlan, Remedy, SettleCase
+from activities.contract import Remedy, SettleCase
 from activities.declarations import settle_case
 from backhaul.case import Region
 from backhaul.facts import Liable
 from workflows.case_run import CaseRun
 from workflows.stages.appealing import last_word
-from workflows.stages.indemnifying import begin, decision, hand_over, withdraw
+from workflows.stages.indemnifying import begin, decision, hand_over, recoverable, withdraw
 from workflows.stages.receive import Reception, turned_up
 from workflows.stages.refunding import refund
 from workflows.stages.resettling import resettle
@@ -38,9 +38,9 @@ async def make_whole(run: CaseRun, reception: Reception) -> None:
         return
     await run.join()
     for plan in remedy.recoveries:
-        recoverable = _recoverable(run, plan)
-        if recoverable is not None:
-            await hand_over(run, recoverable)
+        wanted = recoverable(run, plan)
+        if wanted is not None:
+            await hand_over(run, wanted)
 
 
 async def _turns_up(run: CaseRun) -> bool:
@@ -98,14 +98,6 @@ async def _settle(run: CaseRun, reception: Reception, ruling_id: str | None, cla
     )
     run.verdicts += remedy.verdicts
     return remedy
-
-
-def _recoverable(run: CaseRun, plan: RecoveryPlan) -> RecoveryPlan | None:
-    """No more than the insurer approved is recovered; nothing of a claim that it denied."""
-    claim = next((one for one in run.claims if one.plan.claim_ref == plan.claim_ref), None)
-    if claim is None or claim.approved is None or plan.amount <= claim.approved:
-        return plan
-    return plan.model_copy(update={"amount": claim.approved}) if claim.approved else None
 
 
 def _close_inspection(run: CaseRun, reception: Reception) -> None:

@@ -10,12 +10,14 @@ from activities.declarations import return_money
 from backhaul.case import Region
 from backhaul.facts import Liable, Party
 from workflows.case_run import CaseDesk
-from workflows.stages.indemnifying import begin, decision, hand_over, withdraw
+from workflows.stages.indemnifying import begin, decision, hand_over, recoverable, withdraw
 from workflows.stages.refunding import refund
+from workflows.stages.repaying import repay
 
 
 async def resettle(run: CaseDesk, tag: str, *, liable: Liable | None = None, ruling_id: str | None = None) -> Resettled:
-    """Post the difference, then send what follows from it: money back, a refund of what never left, a new claim."""
+    """Post the difference, then send what follows from it: money back, a refund of what never left, a new claim, and
+    a recovery from whoever is liable now."""
     said = await _resettled(run, tag, liable, ruling_id, None)
     if said.claim_first and said.indemnity is not None:
         claim = begin(run, said.indemnity)
@@ -27,6 +29,8 @@ async def resettle(run: CaseDesk, tag: str, *, liable: Liable | None = None, rul
         back = ReturnMoney(case=run.judged.case, back=one, patience=run.patience)
         await run.effect(return_money, back, key=lambda a: a.back.key)
         run.tell(f"{one.amount} goes back to the {one.to}", Party.PLATFORM)
+    for paid in said.repayments:
+        run.spawn(repay(run, paid))
     if said.indemnity is not None and not said.claim_first:
         begin(run, said.indemnity)
     if said.refunds:
@@ -34,7 +38,9 @@ async def resettle(run: CaseDesk, tag: str, *, liable: Liable | None = None, rul
         await refund(run, said.refunds)
     await run.join()
     for plan in said.recoveries:
-        await hand_over(run, plan)
+        wanted = recoverable(run, plan)
+        if wanted is not None:
+            await hand_over(run, wanted)
     return said
 
 

@@ -286,6 +286,14 @@ def change_tables() -> None:
         batch.add_column(sa.Column("cash_minor", sa.BigInteger(), nullable=False, server_default="0"))
         batch.add_column(sa.Column("written_off_minor", sa.BigInteger(), nullable=False, server_default="0"))
         batch.add_column(sa.Column("withdrawn", sa.Boolean(), nullable=False, server_default=sa.false()))
+        batch.add_column(sa.Column("recovery_ref", sa.String(), nullable=True))
+        batch.add_column(sa.Column("n", sa.Integer(), nullable=False, server_default="1"))
+    op.execute("UPDATE recoveries SET recovery_ref = claim_ref")
+    with op.batch_alter_table("recoveries") as batch:
+        batch.alter_column("recovery_ref", nullable=False)
+        batch.drop_constraint(batch.f("pk_recoveries"), type_="primary")
+        batch.create_primary_key(batch.f("pk_recoveries"), ["recovery_ref"])
+        batch.create_index(batch.f("ix_recoveries_claim_ref"), ["claim_ref"], unique=False)
 
     with op.batch_alter_table("rulings") as batch:
         batch.add_column(sa.Column("overrules", sa.String(), nullable=True))
@@ -333,5 +341,6 @@ def change_tables() -> None:
         batch.alter_column("cash_minor", server_default=None)
         batch.alter_column("written_off_minor", server_default=None)
         batch.alter_column("withdrawn", server_default=None)
+        batch.alter_column("n", server_default=None)
     with op.batch_alter_table("settlement_batches") as batch:
         batch.alter_column("open_minor", server_default=None)

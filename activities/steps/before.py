@@ -1,0 +1,69 @@
+"""What was fixed for a settled case before: every version of its amounts, and what stands of its entries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from activities.steps.amounts import Amounts
+from activities.steps.desk import SETTLED, Work
+from activities.steps.parcel import SCAN, Scan
+from activities.steps.undisputed import UndisputedPart, undisputed_part
+from backhaul.errors import Rejected
+from backhaul.ledger import JournalEntry
+from backhaul.policy.refunds import LineRefund
+from store import cases, ledger
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was fixed so far: each version of the amounts, and the scan they rest on."""
+
+    versions: tuple[Amounts, ...]
+    scan: Scan
+    undisputed: UndisputedPart | None
+
+    @property
+    def last(self) -> Amounts:
+        return self.versions[-1]
+
+    @property
+    def n(self) -> int:
+        """The number of the next version."""
+        return len(self.versions) + 1
+
+    @property
+    def charged(self) -> tuple[LineRefund, ...]:
+        """What was charged by line, all in all; after lightning the last version has replaced the others."""
+        if self.scan.granted:
+            return self.last.charge.lines
+        first = () if self.undisputed is None else self.undisputed.lines
+        return (*first, *(line for one in self.versions for line in one.charge.lines))
+
+
+async def before_of(work: Work) -> Before:
+    """Raises Rejected(`not_found`) for a case that was never settled."""
+    scan = await cases.recorded(work.session, work.key, SCAN, Scan)
+    versions: list[Amounts] = []
+    while True:
+        name = SETTLED if not versions else f"{SETTLED}.{len(versions) + 1}"
+        one = await cases.recorded(work.session, work.key, name, Amounts)
+        if one is None:
+            break
+        versions.append(one)
+    if scan is None or not versions:
+        raise Rejected("not_found", f"{work.key} was never settled")
+    return Before(tuple(versions), scan, await undisputed_part(work))
+
+
+async def posted(work: Work, template: str, ref: str | None = None) -> list[JournalEntry]:
+    """The case's entries of a template that stand, in order: neither reversals nor reversed."""
+    entries = [one.entry for one in await ledger.entries_of(work.session, work.key)]
+    reversed_ = {entry.reverses for entry in entries if entry.reverses}
+    return [
+        entry
+        for entry in entries
+        if entry.template == template
+        and (ref is None or entry.claim_ref == ref)
+        and not entry.reverses
+        and entry.key not in reversed_
+    ]

@@ -1,0 +1,169 @@
+"""An appeal after the close makes another party liable for what was indemnified: both recoveries to their ends. X15."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from activities.contract import CorrectionStart
+from activities.steps.correcting import start_of
+from backhaul.corrections import CorrectionEvent, CorrectionKind, appeal_event
+from backhaul.messages import ApplyRuling, CorrectionOutcome, CorrectionStatus, ProvideAccount
+from backhaul.names import WorkflowType
+from backhaul.recoveries import RecoveryStatus
+from store import cases, corrections
+from tests.simulation.test_ties import HOUR, LOSS, TAKEN, WAY, objected
+from tests.simulation.tied import Tied
+from tests.simulation.world import Plan, Simulation, simulation
+from tests.workflows.world import COAT
+
+AT_ONCE = {"answer": "accept", "after_ms": 0, "pay_after_ms": 0}
+LATER = {"answer": "accept", "after_ms": HOUR, "pay_after_ms": 200 * HOUR}
+"""Accepted before the second ruling, paid long after it."""
+ORDINARY, LIGHTNING, UNCOVERED = Plan(tier=0), Plan(), Plan(rdv=False)
+ASKED = "account"
+
+
+@pytest.fixture(name="world")
+def a_world() -> Iterator[Simulation]:
+    with simulation(11) as sim:
+        yield sim
+
+
+class Appealed:
+    """A case that was ruled on and closed, and the correction that another reviewer's ruling brings."""
+
+    def __init__(self, world: Simulation, plan: Plan, liable: str, demand: dict[str, Any]) -> None:
+        self.world = world
+        self.tied = Tied(world, plan, {"visits": [TAKEN], "tracking": WAY, "demand": demand})
+        objected(self.tied)
+        self.tied.waits("ruling_needed")
+        self.ruling = world.ruling(self.tied.case, "liability", liable)
+        self.tied.say("apply_ruling", ApplyRuling(ruling_id=self.ruling))
+        while not self.tied.run.closed:
+            assert world.jump()
+
+    def rest(self) -> None:
+        """Whatever is under way comes to its end."""
+        while self.world.jump():
+            pass
+
+    def appeal(self, liable: str) -> None:
+        """As the API does: an appeal after the close opens a correction. The other reviewer says this."""
+        world, key = self.world, self.tied.id.key
+        event = CorrectionEvent(
+            event_id=appeal_event(self.ruling), occurred_at=world.server.now, ruling_id=self.ruling, reason="not so"
+        )
+
+        async def opened(session: AsyncSession) -> CorrectionStart:
+            row = await corrections.open_for(session, key, CorrectionKind.APPEAL, event, world.server.now)
+            return CorrectionStart(workflow_id=row.workflow_id, start=start_of(row, await cases.need(session, key)))
+
+        wanted: CorrectionStart = world.server.do(world.store.run(opened))
+        self.correction = wanted.workflow_id
+        world.server.start(WorkflowType.CORRECTION.value, self.correction, wanted.start)
+        self.until("ruling_needed")
+        again = world.ruling(self.tied.case, "liability", liable, by="reviewer-2", overrules=self.ruling)
+        self.tied.say("apply_ruling", ApplyRuling(ruling_id=again), to=self.correction)
+
+    def until(self, code: str) -> None:
+        """On to where the correction is parked for this, or waits for it."""
+        while True:
+            self.world.work()
+            status: CorrectionStatus = self.world.server.query(self.correction, "status", CorrectionStatus)
+            waiting, attention = status.waiting, status.attention
+            if code in {waiting and waiting.code, attention and attention.reason}:
+                return
+            assert self.world.jump(), status.model_dump_json(indent=1)
+
+    def recoveries(self) -> list[tuple[str, str, str, int]]:
+        """Of each: the end of its name, from whom, how it ended, what came in."""
+        found = []
+        for run in self.world.server.runs.values():
+            if run.kind == "Recovery":
+                status: RecoveryStatus = self.world.server.query(run.id, "status", RecoveryStatus)
+                assert run.id == status.workflow_id == f"recovery:{status.recovery_ref}"
+                suffix = status.recovery_ref.removeprefix(status.claim_ref)
+                found.append((suffix, status.liable.value, status.state, status.collected.minor))
+        return found
+
+    def finish(self) -> dict[str, int]:
+        """Everything at its end: the books sound, the statements the same, every history replayed."""
+        self.tied.finish("nobody")
+        outcome: CorrectionOutcome = self.world.server.result(self.correction, CorrectionOutcome)
+        assert outcome.outcome == "corrected"
+        return self.tied.books()
+
+
+@pytest.mark.parametrize("plan", [ORDINARY, LIGHTNING], ids=["withheld", "owed"])
+@pytest.mark.parametrize("first", ["before", "after"])
+def test_the_consumer_s_then_the_carrier_s(plan: Plan, first: str, world: Simulation) -> None:
+    """The consumer has everything back that was withheld or charged; the carrier pays the insurer instead."""
+    story = Appealed(world, plan, "consumer", AT_ONCE)
+    if first == "after":
+        story.rest()
+    story.appeal("carrier")
+    books = story.finish()
+    old, new = story.recoveries()
+    assert new == (".r2", "carrier", "collected", LOSS)
+    assert (books["J40"], books["J44"]) == (LOSS, LOSS)
+    if plan is ORDINARY:
+        assert old == ("", "consumer", "collected", LOSS)
+        assert (books["J54"], books["J45"], books["J42"], books["J21"]) == (LOSS, LOSS, 2 * LOSS, COAT)
+    elif first == "before":
+        assert old == ("", "consumer", "waived", 0)
+        assert "J51" not in books and books["J53"] == 2 * LOSS  # and its reversal
+    else:
+        assert old == ("", "consumer", "collected", LOSS)
+        assert (books["J51"], books["J45"], books["J61"], books["J42"]) == (LOSS, LOSS, LOSS, 2 * LOSS)
+
+
+@pytest.mark.parametrize("plan", [ORDINARY, LIGHTNING], ids=["ordinary", "lightning"])
+@pytest.mark.parametrize("demand", [AT_ONCE, LATER], ids=["paid before", "paid for nothing"])
+def test_the_carrier_s_then_the_consumer_s(plan: Plan, demand: dict[str, Any], world: Simulation) -> None:
+    """The carrier has back what it paid, before it knew or after; the consumer is told, and charged in their time."""
+    story = Appealed(world, plan, "carrier", demand)
+    story.appeal("consumer")
+    books = story.finish()
+    old, new = story.recoveries()
+    assert new == (".r2", "consumer", "collected", LOSS)
+    assert old[:3] == ("", "carrier", "collected" if demand is AT_ONCE else "waived")
+    assert (books["J44"], books["J45"], books["J15"]) == (LOSS, LOSS, LOSS)
+    assert (books["J53"], books["J51"]) == (LOSS, LOSS)
+    assert books["J42"] == (2 * LOSS if demand is AT_ONCE else LOSS)
+
+
+@pytest.mark.parametrize("account", ["takes it", "named", "none"])
+def test_what_the_consumer_paid_of_a_clawback_is_repaid(account: str, world: Simulation) -> None:
+    """Charged for what lightning had paid, then the merchant's own fault: the consumer has it back from us, to the
+    account they pay from; one that takes no money is followed by one that they name, or it waits for them."""
+    story = Appealed(world, UNCOVERED, "consumer", AT_ONCE)
+    story.rest()
+    assert story.tied.books()["J51"] == LOSS
+    if account != "takes it":
+        payee = f"c-{story.tied.order.order_id}"
+        world.server.do(world.outside.control("psp", "accounts", {"payee": payee, "state": "abnormal"}))
+    story.appeal("merchant")
+    if account == "named":
+        story.until(ASKED)
+        story.tied.say("provide_account", ProvideAccount(account_ref="acc-1"), to=story.correction)
+    books = story.finish()
+    assert story.recoveries() == [("", "consumer", "collected", LOSS)]
+    assert (books["J45"], books.get("J61", 0), books.get("J62", 0)) == (
+        (LOSS, 0, LOSS) if account == "none" else (LOSS, LOSS, 0)
+    )
+    assert books["J22"] == 2 * (COAT - LOSS) + COAT  # and its reversal
+
+
+def test_the_same_ruling_again_changes_nothing(world: Simulation) -> None:
+    """The ruling on the appeal finds nothing else: what was charged stays, nothing is opened or repaid."""
+    story = Appealed(world, UNCOVERED, "consumer", AT_ONCE)
+    story.rest()
+    before = story.tied.books()
+    story.appeal("consumer")
+    story.tied.finish("nobody")
+    assert story.tied.books() == before
+    assert story.recoveries() == [("", "consumer", "collected", LOSS)]
