@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from backhaul.credit import CreditLine
+from backhaul.ids import recovery_ref
+from backhaul.money import Money
 from backhaul.names import Role
+from store import cases, claims
 from tests.api.place import MERCHANT, Place, an_order, problem
+from tests.store.support import AT, a_case, case_row
 
 
 async def test_a_line_is_seen_frozen_and_thawed(place: Place) -> None:
@@ -52,3 +56,31 @@ async def test_recoveries_of_a_return_that_is_not_there(place: Place) -> None:
     path = f"/v1/returns/R-none/recoveries/m.r.loss.1/retry_step?merchant_id={MERCHANT}"
     problem(await place.call("POST", path, Role.OPERATOR, {}), 404, "not_found")
     problem(await place.call("POST", path, Role.MERCHANT, {}), 403, "forbidden")
+
+
+async def test_both_recoveries_of_a_claim_are_shown(place: Place) -> None:
+    """The second has a name of its own, under which operators speak to it."""
+    order = an_order("O-two")
+    assert (await place.call("POST", "/v1/orders", Role.SERVICE, order)).is_success
+    consumer = order["consumer"]["consumer_ref"]
+    case = a_case("R-two", order_id="O-two", merchant=MERCHANT, consumer=consumer)
+    async with place.store.transaction() as session:
+        await cases.insert(session, case_row(case), [])
+        for n, liable in enumerate(("consumer", "carrier"), 1):
+            ref = recovery_ref("claim", n)
+            loss = Money(minor=36_000, currency="CNY")
+            row = await claims.open_recovery(
+                session, "claim", f"{MERCHANT}/R-two", liable, loss, f"recovery:{ref}", {}, AT, n=n
+            )
+            if n == 1:
+                await claims.cut_recovery(session, row.recovery_ref, 0, AT)
+    path = f"/v1/returns/R-two/recoveries?merchant_id={MERCHANT}"
+    listed = (await place.call("GET", path, Role.OPERATOR)).json()["recoveries"]
+    assert [(one["recovery_ref"], one["claim_ref"], one["liable"], one["state"]) for one in listed] == [
+        ("claim", "claim", "consumer", "waived"),
+        ("claim.r2", "claim", "carrier", "identified"),
+    ]
+    path = f"/v1/returns/R-two/recoveries/claim.r2/retry_step?merchant_id={MERCHANT}"
+    problem(await place.call("POST", path, Role.OPERATOR, {}), 409, "not_parked")
+    path = f"/v1/returns/R-two/recoveries/claim.r3/retry_step?merchant_id={MERCHANT}"
+    problem(await place.call("POST", path, Role.OPERATOR, {}), 404, "not_found")

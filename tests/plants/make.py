@@ -70,7 +70,7 @@ PLANTS: dict[str, Plant] = {
         "store/recoveries.py",
         (
             ('    _check(row, after + row.written_off_minor, "collected")\n', ""),
-            ("    if claim is not None and claim.approved_minor and after", "    if claim is None and after"),
+            ("    if claim is not None and claim.approved_minor and others", "    if claim is None and others"),
         ),
     ),
     # A reservation is kept and the line is not taken.

@@ -11,7 +11,7 @@ from activities.contract import RecoveryPlan, Remedy, Resettled
 from activities.payment_plans import PLATFORM
 from activities.steps.amounts import CLAWBACK
 from backhaul.facts import Liable
-from backhaul.ids import account_key, claim_ref, collect_key, recovery_key
+from backhaul.ids import CaseId, account_key, claim_ref, collect_key, recovery_key
 from backhaul.ledger import (
     CaseRef,
     alternate_payout,
@@ -25,7 +25,7 @@ from store import claims, credit, effects, ledger, recoveries
 from store.effects import Intent
 from store.reconcile import check_books
 from store.tables import RecoveryRow
-from tests.steps.support import AT, LIBRARY, CaseId, World, an_order, at_receipt, found, refused, yuan
+from tests.steps.support import AT, LIBRARY, World, an_order, at_receipt, found, refused, yuan
 from tests.steps.test_disputes import lightning
 from tests.steps.test_resettling import carry_out, closed, insurer_bears_nothing, resettle
 

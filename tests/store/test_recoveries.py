@@ -10,6 +10,7 @@ import pytest
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.errors import BackhaulError
+from backhaul.ids import CaseId, collect_key, recovery_ref
 from backhaul.ledger import (
     CaseRef,
     consumer_collected,
@@ -22,6 +23,8 @@ from backhaul.money import Money
 from store import claims, effects, ledger, recoveries
 from store.effects import Intent
 from store.engine import Store
+from store.reconcile import check_books
+from store.tables import RecoveryRow
 from tests.store.support import AT, import_order, yuan
 
 CASE = CaseRef(merchant_id="m1", order_id="o1", consumer_ref="c1", rma_id="r1")
@@ -118,3 +121,84 @@ async def test_what_a_consumer_owes_is_what_the_journal_says(store: Store) -> No
         await ledger.post(session, made(consumer_collected(CASE, yuan("60.00"), key="k", claim_ref="c1")), AT)
         assert await recoveries.owed(session, "c1", "m1/r1") == (yuan("300.00"), True)
         assert await recoveries.owed(session, "m1.r1.clawback.1", "m1/r1") == (yuan("50.00"), False)
+
+
+async def test_all_recoveries_of_a_claim_are_together_within_its_indemnity(store: Store) -> None:
+    """Invariant 6 over both: where each is opened, where money comes in, and in the line of the reconciliation."""
+    await import_order(store)
+    loss = yuan("360.00")
+    async with store.transaction() as session:
+        await claims.plan(session, "c1", "loss", "o1-rdv", "m1/r1", loss, "m1", at=AT)
+        await claims.advance(session, "c1", "approved", AT, approved=loss)
+    await opened(store)
+
+    async def second(session: AsyncSession, amount: str) -> RecoveryRow:
+        ref = recovery_ref("c1", 2)
+        return await claims.open_recovery(
+            session, "c1", "m1/r1", "consumer", yuan(amount), f"recovery:{ref}", {}, AT, n=2
+        )
+
+    async with store.transaction() as session:
+        assert await code(second(session, "0.01")) == "over_indemnity"
+        await claims.cut_recovery(session, "c1", 10_000, AT)
+        assert await code(second(session, "260.01")) == "over_indemnity"
+        for _ in range(2):
+            await second(session, "260.00")
+    async with store.transaction() as session:
+        one, two = await claims.recoveries_of(session, "c1")
+        assert (one.recovery_ref, two.recovery_ref, two.n) == ("c1", "c1.r2", 2)
+        assert await recoveries.of_case(session, "m1/r1") == (one, two)
+        await recoveries.collect(session, one, yuan("100.00"), AT)
+        assert await code(recoveries.collect(session, two, yuan("260.01"), AT)) == "over_indemnity"
+        (entry,) = await recoveries.recognise(session, CASE, two, yuan("260.00"), AT)
+        assert (entry.key, entry.claim_ref) == ("J40:m1/r1:c1:r2", "c1")
+        await recoveries.collect(session, two, yuan("260.00"), AT)
+        await recoveries.remitted(session, "c1.r2", yuan("260.00"), AT)
+    assert await over_recovered(store) == []
+    async with store.transaction() as session:
+        one = await claims.need_recovery(session, "c1", lock=True)
+        one.amount_minor = 10_001
+        session.add(one)
+    assert await over_recovered(store) == [("c1", 1)]
+
+
+async def test_a_claim_s_second_recovery_checks_what_the_first_has(store: Store) -> None:
+    """Each is within its own amount; together they are above what was indemnified."""
+    await import_order(store)
+    loss = yuan("360.00")
+    async with store.transaction() as session:
+        await claims.plan(session, "c1", "loss", "o1-rdv", "m1/r1", loss, "m1", at=AT)
+        await claims.advance(session, "c1", "approved", AT, approved=loss)
+        await claims.open_recovery(session, "c1", "m1/r1", "carrier", loss, "w", {}, AT)
+        two = RecoveryRow.model_validate(
+            {
+                **(await claims.need_recovery(session, "c1")).model_dump(),
+                "recovery_ref": "c1.r2",
+                "n": 2,
+            }
+        )
+        session.add(two)
+        await session.flush()
+        await recoveries.collect(session, await claims.need_recovery(session, "c1"), yuan("300.00"), AT)
+        assert await code(recoveries.collect(session, two, yuan("60.01"), AT)) == "over_indemnity"
+        await recoveries.collect(session, two, yuan("60.00"), AT)
+
+
+async def over_recovered(store: Store) -> list[tuple[str, int]]:
+    return [(one.subject, one.minor) for one in await check_books(store) if one.code == "over_recovery"]
+
+
+async def test_a_charge_under_way_is_of_its_recovery_alone(store: Store) -> None:
+    case = CaseId("m1", "r1")
+    for ref in ("c1", "c1.r2"):
+        async with store.transaction() as session:
+            intent = Intent(collect_key(case, ref, 1), "charge", "psp", yuan("1.00"), "platform", LIFETIME)
+            row, _ = await effects.begin(session, intent, AT)
+            row.state = "succeeded" if ref == "c1" else "sent"
+            session.add(row)
+    async with store.read() as session:
+        assert [await recoveries.charging(session, case, ref) for ref in ("c1", "c1.r2", "c1.r3")] == [
+            False,
+            True,
+            False,
+        ]
