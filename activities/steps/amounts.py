@@ -247,8 +247,9 @@ async def new_recoveries(
         else:
             continue
         known = await claims.recoveries_of(work.session, row.claim_ref)
-        held = Money(minor=sum(one.in_hand_minor for one in known), currency=row.currency)
-        stands = Money(minor=sum(one.amount_minor for one in known), currency=row.currency)
+        same = [one for one in known if one.liable == liable.value]
+        held = Money(minor=sum(one.in_hand_minor for one in same), currency=row.currency)
+        stands = Money(minor=sum(one.amount_minor for one in same), currency=row.currency)
         in_hand, demanded = max(in_hand - held, zero), max(demanded - (stands - held), zero)
         if in_hand or demanded:
             n = len(known) + 1

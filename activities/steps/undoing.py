@@ -58,7 +58,7 @@ async def undo(
         demand = claims.stands(row) if result.liable is Liable.CARRIER else 0
         for one in known:
             if one.liable == Liable.CARRIER.value:
-                kept = min(demand, one.amount_minor)
+                kept = min(demand, one.amount_minor - one.in_hand_minor)
                 demand -= kept
                 await _carrier_back(work, before, one, kept, done)
         piece = now.get(ref)
@@ -76,6 +76,8 @@ async def undo(
 
 async def _carrier_back(work: Work, before: Before, row: RecoveryRow, demand: int, done: Undone) -> None:
     """Above what is still demanded: what came goes back (J45, J15), what was accepted and did not is let go (J43)."""
+    if row.amount_minor - row.in_hand_minor <= demand:
+        return
     came, lost = row.collected_minor, row.written_off_minor
     still = max(0, min(row.accepted_minor, demand) - min(came, demand) - lost)
     let_go = Money(minor=max(0, row.accepted_minor - came - lost) - still, currency=row.currency)
@@ -87,7 +89,7 @@ async def _carrier_back(work: Work, before: Before, row: RecoveryRow, demand: in
         raise Transient("pending", f"what was collected for {row.recovery_ref} is on its way to the insurer")
     courier = await claims.courier_of(work.session, before.scan.waybill)
     back = Money(minor=max(0, came - demand), currency=row.currency)
-    await claims.cut_recovery(work.session, row.recovery_ref, demand, work.at)
+    await claims.cut_recovery(work.session, row.recovery_ref, row.in_hand_minor + demand, work.at)
     if back and courier is None:
         raise Rejected("not_found", f"nobody is known to have carried {before.scan.waybill}")
     if back:

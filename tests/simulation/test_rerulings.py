@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from activities.contract import CorrectionStart
 from activities.steps.correcting import start_of
 from backhaul.corrections import CorrectionEvent, CorrectionKind, appeal_event
-from backhaul.messages import ApplyRuling, CorrectionOutcome, CorrectionStatus, ProvideAccount
+from backhaul.messages import ApplyRuling, CorrectionOutcome, CorrectionStatus, ProvideAccount, RetryStep
 from backhaul.names import WorkflowType
 from backhaul.recoveries import RecoveryStatus
 from store import cases, corrections
@@ -52,7 +53,12 @@ class Appealed:
             pass
 
     def appeal(self, liable: str) -> None:
-        """As the API does: an appeal after the close opens a correction. The other reviewer says this."""
+        """Another reviewer says this."""
+        self.lodge()
+        self.rule(liable)
+
+    def lodge(self) -> None:
+        """As the API does: an appeal after the close opens a correction, which hears both sides."""
         world, key = self.world, self.tied.id.key
         event = CorrectionEvent(
             event_id=appeal_event(self.ruling), occurred_at=world.server.now, ruling_id=self.ruling, reason="not so"
@@ -66,7 +72,10 @@ class Appealed:
         self.correction = wanted.workflow_id
         world.server.start(WorkflowType.CORRECTION.value, self.correction, wanted.start)
         self.until("ruling_needed")
-        again = world.ruling(self.tied.case, "liability", liable, by="reviewer-2", overrules=self.ruling)
+
+    def rule(self, liable: str) -> None:
+        """The other reviewer says this; an operator applies it."""
+        again = self.world.ruling(self.tied.case, "liability", liable, by="reviewer-2", overrules=self.ruling)
         self.tied.say("apply_ruling", ApplyRuling(ruling_id=again), to=self.correction)
 
     def until(self, code: str) -> None:
@@ -119,6 +128,31 @@ def test_the_consumer_s_then_the_carrier_s(plan: Plan, first: str, world: Simula
     else:
         assert old == ("", "consumer", "collected", LOSS)
         assert (books["J51"], books["J45"], books["J61"], books["J42"]) == (LOSS, LOSS, LOSS, 2 * LOSS)
+
+
+def test_a_ruling_in_the_middle_of_a_charge_waits_for_its_end(world: Simulation) -> None:
+    """The provider has not decided on the charge: nothing is taken back of it before, then all of it is repaid."""
+    story = Appealed(world, LIGHTNING, "consumer", AT_ONCE)
+    slow = {"state": "pending", "then": "succeeded", "after_ms": 20 * HOUR}
+    world.server.do(world.outside.script("psp", "collect.", **slow))
+    story.lodge()
+    recovery = next(run.id for run in world.server.runs.values() if run.kind == "Recovery")
+    while True:
+        status: RecoveryStatus = world.server.query(recovery, "status", RecoveryStatus)
+        if status.attention is not None and status.attention.reason == "pending":
+            break
+        assert world.jump()
+    before = story.tied.books()
+    story.rule("carrier")
+    story.until("pending")
+    assert story.tied.books() == before and "J51" not in before
+    world.sleep(timedelta(hours=20))
+    for parked in (recovery, story.correction):
+        story.tied.say("retry_step", RetryStep(), to=parked)
+    books = story.finish()
+    old, new = story.recoveries()
+    assert (old, new) == (("", "consumer", "collected", LOSS), (".r2", "carrier", "collected", LOSS))
+    assert (books["J51"], books["J45"], books["J61"], books["J42"]) == (LOSS, LOSS, LOSS, 2 * LOSS)
 
 
 @pytest.mark.parametrize("plan", [ORDINARY, LIGHTNING], ids=["ordinary", "lightning"])
