@@ -191,6 +191,11 @@ def test_what_the_consumer_paid_of_a_clawback_is_repaid(account: str, world: Sim
     )
     assert books["J22"] == 2 * (COAT - LOSS) + COAT  # and its reversal
 
+    async def refunded(session: AsyncSession) -> int:
+        return (await cases.need(session, story.tied.id.key)).refunded_minor
+
+    assert world.server.do(world.store.run(refunded)) == COAT  # what is repaid is no refund
+
 
 def test_the_same_ruling_again_changes_nothing(world: Simulation) -> None:
     """The ruling on the appeal finds nothing else: what was charged stays, nothing is opened or repaid."""
