@@ -21,6 +21,8 @@ class Before:
     versions: tuple[Amounts, ...]
     scan: Scan
     undisputed: UndisputedPart | None
+    closed: bool = True
+    """Is the case closed? Before that no recovery of it has begun."""
 
     @property
     def last(self) -> Amounts:
@@ -52,7 +54,8 @@ async def before_of(work: Work) -> Before:
         versions.append(one)
     if scan is None or not versions:
         raise Rejected("not_found", f"{work.key} was never settled")
-    return Before(tuple(versions), scan, await undisputed_part(work))
+    row = await cases.need(work.session, work.key)
+    return Before(tuple(versions), scan, await undisputed_part(work), row.closed_at is not None)
 
 
 async def posted(work: Work, template: str, ref: str | None = None) -> list[JournalEntry]:

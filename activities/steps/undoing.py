@@ -112,7 +112,7 @@ async def _consumer_back(
     name = ref if row is None else row.recovery_ref
     came = lost = zero
     if row is not None:
-        await _need_rest(work, row)
+        await _need_rest(work, before, row)
         came, lost = (Money(minor=one, currency=row.currency) for one in (row.collected_minor, row.written_off_minor))
     if withheld != old.withheld and row is not None and row.remitted_minor:
         key = payment_key(id_of(work.case), f"return.{name}.v{before.n}")
@@ -131,8 +131,10 @@ async def _consumer_back(
         await claims.cut_recovery(work.session, name, (withheld + receivable).minor, work.at)
 
 
-async def _need_rest(work: Work, row: RecoveryRow) -> None:
+async def _need_rest(work: Work, before: Before, row: RecoveryRow) -> None:
     """Raises Transient(`pending`) while a charge is under way, or what came has not reached the insurer."""
+    if not before.closed:
+        return
     if await recoveries.charging(work.session, id_of(work.case), row.recovery_ref):
         raise Transient("pending", f"a charge for {row.recovery_ref} is under way")
     if row.state not in recoveries.ENDED and row.remitted_minor < row.in_hand_minor + row.collected_minor:

@@ -206,3 +206,14 @@ def test_the_same_ruling_again_changes_nothing(world: Simulation) -> None:
     story.tied.finish("nobody")
     assert story.tied.books() == before
     assert story.recoveries() == [("", "consumer", "collected", LOSS)]
+
+
+@pytest.mark.parametrize("plan", [ORDINARY, Plan(tier=0, rfi=False)], ids=["withheld", "without a cover"])
+def test_a_lost_parcel_turns_up_while_its_refund_is_under_way(plan: Plan, world: Simulation) -> None:
+    """Ruled the consumer's at the door, lost, and here before the refund has left: the rest of it follows the first."""
+    damaged = {**TAKEN, "inspection": {"L1": {"finding": "damage", "severity": 30, "consumer": "silent"}}}
+    late = [{"status": "in_transit", "after_ms": 80 * HOUR}, {"status": "delivered", "after_ms": 200 * HOUR}]
+    tied = Tied(world, plan, {"visits": [damaged], "tracking": late, "demand": AT_ONCE})
+    tied.finish("consumer")
+    books = tied.books()
+    assert books["J21"] + books.get("J56", 0) == books["J23"] == COAT

@@ -141,6 +141,19 @@ async def test_nothing_is_taken_back_while_it_is_on_its_way_to_the_insurer(world
     assert plans(await resettle(world, case, ruling_id="ruling2")) != []
 
 
+async def test_what_was_withheld_of_an_open_case_is_taken_back_at_once(world: World) -> None:
+    """Its recovery has not begun, and never will: nothing is on its way to the insurer."""
+    case, remedy = await withheld(world)
+    await world.refund(case, remedy.refunds)
+    said = await resettle(world, case, tag="late", liable=Liable.NOBODY)
+    await carry_out(world, case, said)
+    assert ([one.amount for one in said.refunds], [one.to for one in said.back]) == ([LOSS], ["insurer"])
+    (row,) = await rows(world, remedy.recoveries[0].claim_ref)
+    assert (row.amount_minor, row.state) == (0, "waived")
+    await insurer_bears_nothing(world)
+    await sound(world)
+
+
 @pytest.mark.parametrize("paid", ["0.00", "100.00", "360.00"])
 async def test_owed_by_the_consumer_then_the_carrier_s(world: World, paid: str) -> None:
     """After lightning: what they have paid is repaid to them, what they have not is let go, and the line is free."""

@@ -12,12 +12,9 @@ from workflows.case_run import CaseRun
 from workflows.stages.appealing import last_word
 from workflows.stages.indemnifying import begin, decision, hand_over, recoverable, withdraw
 from workflows.stages.receive import Reception, turned_up
-from workflows.stages.refunding import refund
+from workflows.stages.refunding import REFUNDED, refund
 from workflows.stages.resettling import resettle
 from workflows.stages.ruling import ruling
-
-REFUNDED = frozenset({"not_due", "succeeded", "unclaimed"})
-"""The region of a refund that is not under way. One by lightning, or of an undisputed part, may still be parked."""
 
 
 async def make_whole(run: CaseRun, reception: Reception) -> None:

@@ -21,6 +21,8 @@ from workflows.stages.accounts import another_account
 
 ABNORMAL, CLOSED, SHORT = "account_abnormal", "channel_closed", "payer_short"
 NOT_SHOWN = "proof_refused"
+REFUNDED = frozenset({"not_due", "succeeded", "unclaimed"})
+"""The region of a refund that is not under way. One by lightning, or of an undisputed part, may still be parked."""
 
 
 async def refund(run: CaseDesk, parts: tuple[RefundPart, ...]) -> None:

@@ -11,7 +11,7 @@ from backhaul.case import Region
 from backhaul.facts import Liable, Party
 from workflows.case_run import CaseDesk
 from workflows.stages.indemnifying import begin, decision, hand_over, recoverable, withdraw
-from workflows.stages.refunding import refund
+from workflows.stages.refunding import REFUNDED, refund
 from workflows.stages.repaying import repay
 
 
@@ -34,6 +34,8 @@ async def resettle(run: CaseDesk, tag: str, *, liable: Liable | None = None, rul
     if said.indemnity is not None and not said.claim_first:
         begin(run, said.indemnity)
     if said.refunds:
+        if run.regions[Region.REFUND] not in REFUNDED:  # what was settled before is still on its way
+            await workflow.wait_condition(lambda: run.regions[Region.REFUND] in REFUNDED or run.idle)
         run.regions.to(Region.REFUND, "due")
         await refund(run, said.refunds)
     await run.join()
