@@ -214,6 +214,8 @@ def test_a_lost_parcel_turns_up_while_its_refund_is_under_way(plan: Plan, world:
     damaged = {**TAKEN, "inspection": {"L1": {"finding": "damage", "severity": 30, "consumer": "silent"}}}
     late = [{"status": "in_transit", "after_ms": 80 * HOUR}, {"status": "delivered", "after_ms": 200 * HOUR}]
     tied = Tied(world, plan, {"visits": [damaged], "tracking": late, "demand": AT_ONCE})
+    slow = {"state": "pending", "then": "succeeded", "after_ms": 120_000}
+    world.server.do(world.outside.script("psp", "refund.", **slow))
     tied.finish("consumer")
     books = tied.books()
     assert books["J21"] + books.get("J56", 0) == books["J23"] == COAT
