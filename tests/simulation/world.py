@@ -51,6 +51,7 @@ from store.engine import Store
 from tests.gateways.outside import Outside
 from tests.simulation.outside import Weather, simulated
 from tests.simulation.server import Server, Told, implementations
+from tests.workflows import world as worlds
 from tests.workflows.world import Case, Plan, World
 from worker.registry import WORKFLOWS, activities_of
 
@@ -344,6 +345,7 @@ def simulation(seed: int, *, book: str | None = None) -> Iterator[Simulation]:
     """A fresh product. The same seed and the same doings give the same run."""
     here = place()
     here.clear()
+    worlds._NUMBERS = itertools.count(1)  # what ran before changes no name, and so no order
     weather = Weather(random.Random(seed))
     activities: dict[str, Any] = {}
     server = Server(WORKFLOWS, activities, TYPES, START, here.loop, seed)
