@@ -149,6 +149,8 @@ class Returns(RuleBasedStateMachine):
         """What the last help that was refused was refused with."""
         self.ruled: dict[str, str] = {}
         """The ruling on liability that a case goes by."""
+        self.appealed: dict[str, str] = {}
+        """The ruling that was appealed against."""
 
     @property
     def sim(self) -> Simulation:
@@ -391,7 +393,7 @@ class Returns(RuleBasedStateMachine):
         """A reviewer rules on a case; it is applied there, or to its correction. On an appeal another one overrules."""
         how: dict[str, Any] = {}
         if to is not None or self.sim.status(case).regions["dispute"] == "appealed":
-            how = {"by": "reviewer-2", "overrules": self.ruled.get(case)}
+            how = {"by": "reviewer-2", "overrules": self.appealed.get(case)}
         ruling = self.sim.ruling(case, decides, outcome, **how)
         told = self._say(to or case, "apply_ruling", ApplyRuling(ruling_id=ruling))
         if told.refusal is None and decides == "liability" and not how:
@@ -437,7 +439,10 @@ class Returns(RuleBasedStateMachine):
         return bool(some)
 
     def _appeal(self, case: str, by: Party) -> None:
-        TALLY[f"appeal: {self.sim.appeals(case, self.ruled[case], by)}"] += 1
+        said = self.sim.appeals(case, self.ruled[case], by)
+        TALLY[f"appeal: {said}"] += 1
+        if said in {"lodged", "correction"}:
+            self.appealed[case] = self.ruled[case]
 
     def _why(self, workflow_id: str) -> str:
         run, refused = self.sim.server.runs[workflow_id], self.refusals.get(workflow_id)

@@ -22,6 +22,7 @@ from temporalio.api.enums.v1 import TimeoutType
 from temporalio.api.failure.v1 import ActivityFailureInfo, Failure
 from temporalio.bridge.proto.child_workflow import StartChildWorkflowExecutionFailedCause
 from temporalio.bridge.proto.workflow_activation import (
+    CancelWorkflow,
     DoUpdate,
     FireTimer,
     InitializeWorkflow,
@@ -441,6 +442,12 @@ class Server:
         run.children += 1
         answer.succeeded.run_id = child.run_id
         run.jobs.append(WorkflowActivationJob(resolve_child_workflow_execution_start=answer))
+
+    def _do_cancel_child_workflow_execution(self, run: Run, command: Any) -> None:
+        parent = Parent(run.id, command.child_workflow_seq)
+        for child in self.runs.values():
+            if child.parent == parent and not child.closed:
+                child.jobs.append(WorkflowActivationJob(cancel_workflow=CancelWorkflow(reason=command.reason)))
 
     def _do_signal_external_workflow_execution(self, run: Run, command: Any) -> None:
         answer = ResolveSignalExternalWorkflow(seq=command.seq)

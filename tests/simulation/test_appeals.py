@@ -93,3 +93,16 @@ def test_what_is_ruled_again_is_paid_by_who_is_liable_now(
     ruled_again(tied, ruling, last)
     tied.finish(last)
     assert {account: balance(world, account) for account in SETTLED} == dict.fromkeys(SETTLED, 0)
+
+
+def test_an_earlier_ruling_is_not_appealed_while_another_question_is_heard(world: Simulation) -> None:
+    """Ruled at the door, then lost: the second question is in dispute, and its ruling is what can be appealed."""
+    found = {"L1": {"finding": "mismatch", "consumer": "disputes"}}
+    visit = {**COURIER["visits"][0], "inspection": found}
+    tied = Tied(world, Plan(tier=0, rdv=False), {**COURIER, "visits": [visit], "tracking": []})
+    tied.until(tied.now + timedelta(hours=200))
+    first = world.ruling(tied.case, "liability", "consumer")
+    tied.say("apply_ruling", ApplyRuling(ruling_id=first))
+    assert tied.region["dispute"] == "evidence"
+    assert world.appeals(tied.case, first, Party.CONSUMER) == "not_appealable"
+    tied.finish("merchant")

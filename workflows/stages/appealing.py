@@ -20,12 +20,15 @@ from workflows.case_run import CaseRun, Hearing
 from workflows.stages.ruling import open_hearing, outcome_of, watch
 
 DISPUTE, KEPT = "dispute", "kept"
+APPEALABLE = frozenset({"ruled", "final"})
+"""Where the dispute of a case stands when its last ruling is what it goes by."""
 
 
 def why_not(run: CaseRun, said: LodgeAppeal) -> str | None:
-    """The code with which this appeal is refused: another ruling, a second one, or too late."""
+    """The code with which this appeal is refused: another ruling, a second one, or too late. While another question of
+    the case is in dispute, that one's ruling is waited for."""
     ruled = run.ruled
-    if ruled is None or ruled.id != said.ruling_id:
+    if ruled is None or ruled.id != said.ruling_id or run.regions[Region.DISPUTE] not in APPEALABLE:
         return "appealed_before" if run.appeal is not None else "not_appealable"
     if run.appeal is not None:
         return "appealed_before"
