@@ -44,6 +44,11 @@ class Identity:
         if self.merchant_id not in {None, merchant_id}:
             raise Refusal("forbidden", "this token is of another merchant", field="merchant_id")
 
+    def of_the_platform(self, what: str) -> None:
+        """Refuse a token of one merchant what is the whole platform's: `what`. Raises Refusal(`forbidden`)."""
+        if self.merchant_id is not None:
+            raise Refusal("forbidden", f"{what} of no merchant")
+
 
 class Tokens:
     """The known tokens. Kept as digests and compared in constant time, all of them each time."""

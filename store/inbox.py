@@ -11,10 +11,11 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.errors import Refusal
+from backhaul.inbox import EventState
 from store.sql import insert_once
 from store.tables import InboxRow
 
-RECEIVED, DELIVERED, PARKED = "received", "delivered", "parked"
+RECEIVED, DELIVERED, PARKED = (state.value for state in EventState)
 
 
 async def receive(

@@ -11,7 +11,6 @@ from api.auth import Identity, allowed
 from api.openapi import documented
 from api.services import Given
 from backhaul.credit import CreditEvent, CreditHold, CreditLine, FreezeCredit, UnfreezeCredit
-from backhaul.errors import Refusal
 from backhaul.facts import Token
 from backhaul.money import Money
 from backhaul.names import Role
@@ -31,7 +30,7 @@ async def get_credit(
     consumer_ref: Token, given: Given, caller: Annotated[Identity, Depends(allowed(*READERS))]
 ) -> CreditLine:
     """Limit, use, what each case holds of it, and every change with who made it and why (the last 200)."""
-    _of_the_platform(caller)
+    caller.of_the_platform("a credit line is")
     async with given.store.read() as session:
         return await _line(session, consumer_ref)
 
@@ -67,7 +66,7 @@ async def unfreeze_credit(
 
 
 async def _set(given: Given, caller: Identity, consumer_ref: str, *, frozen: bool, reason: str) -> CreditLine:
-    _of_the_platform(caller)
+    caller.of_the_platform("a credit line is")
 
     async def change(session: AsyncSession) -> CreditLine:
         at = given.now()
@@ -75,12 +74,6 @@ async def _set(given: Given, caller: Identity, consumer_ref: str, *, frozen: boo
         return await _line(session, consumer_ref)
 
     return await given.store.run(change)
-
-
-def _of_the_platform(caller: Identity) -> None:
-    """A line is the consumer's with the whole platform: a token of one merchant sees none."""
-    if caller.merchant_id is not None:
-        raise Refusal("forbidden", "a credit line is of no merchant")
 
 
 async def _line(session: AsyncSession, consumer_ref: str) -> CreditLine:

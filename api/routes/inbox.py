@@ -31,7 +31,7 @@ async def get_events(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> EventPage:
     """Events of one state, in order of sender and id: those that are parked wait for a person."""
-    _of_the_platform(caller)
+    caller.of_the_platform("the inbox is")
     sender, _, event_id = after.partition(_BETWEEN)
     async with given.store.read() as session:
         rows = await inbox.list_events(session, state.value, (sender, event_id) if after else None, limit + 1)
@@ -54,7 +54,7 @@ async def post_retry(
 ) -> EventView:
     """Once what kept it from its case is out of the way: a waybill was bound, a format is read now. It is delivered at
     once, under the same event id, so that nothing happens twice; or it is parked again, with its reason."""
-    _of_the_platform(caller)
+    caller.of_the_platform("the inbox is")
     async with given.store.transaction() as session:
         row = await inbox.get(session, request.sender, request.event_id, lock=True)
         if row is None:
@@ -80,9 +80,3 @@ def view_of(row: InboxRow) -> EventView:
         cases=tuple(row.case_keys),
         body=row.body.decode(errors="replace")[:SHOWN_BODY],
     )
-
-
-def _of_the_platform(caller: Identity) -> None:
-    """Events are the platform's: one may be of several merchants."""
-    if caller.merchant_id is not None:
-        raise Refusal("forbidden", "the inbox is of no merchant")

@@ -39,7 +39,7 @@ async def get_findings(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> FindingPage:
     """Findings of one state, in order of their ids."""
-    _of_the_platform(caller)
+    caller.of_the_platform("the books are")
     async with given.store.read() as session:
         rows = await findings.some(session, state.value, after, limit + 1)
     page = rows[:limit]
@@ -55,7 +55,7 @@ async def get_reconciliation(
     given: Given, caller: Annotated[Identity, Depends(allowed(*READERS))], cut: Token | None = None
 ) -> ReconciliationReport:
     """The report of this cut's run, or of the last one that ended: a line an invariant, totals, open findings."""
-    _of_the_platform(caller)
+    caller.of_the_platform("the books are")
     async with given.store.read() as session:
         row = await findings.latest(session, cut)
     if row is None or row.report is None:
@@ -76,13 +76,7 @@ async def post_explanation(
 ) -> FindingView:
     """Kept with the caller's name. A run that is parked over it goes on at its next look: `retry_step`, or by itself
     within a day. It stays explained while it says the same."""
-    _of_the_platform(caller)
+    caller.of_the_platform("the books are")
     async with given.store.transaction() as session:
         row = await findings.explain(session, finding_id, request.note, caller.name, given.now())
         return findings.view_of(row)
-
-
-def _of_the_platform(caller: Identity) -> None:
-    """The books are the platform's: a token of one merchant sees none of them."""
-    if caller.merchant_id is not None:
-        raise Refusal("forbidden", "the books are of no merchant")

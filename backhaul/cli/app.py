@@ -55,9 +55,7 @@ def import_orders(file: Lines, as_json: Json = False) -> None:
     orders = list(_messages(file, ImportOrder, as_json=as_json))
 
     async def work() -> int:
-        api = remote.from_environment()
-        if api is None:
-            raise usage("import needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
+        api = remote.needed_by("import")
         worst = Exit.OK
         async with api:
             for order in orders:
@@ -143,10 +141,7 @@ def claim(
     merchant_id, rma_id = case_of(rma, merchant)
 
     async def work() -> None:
-        api = remote.from_environment()
-        if api is None:
-            raise usage("claim needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
-        async with api:
+        async with remote.needed_by("claim") as api:
             done = await api.claim(merchant_id, rma_id, account)
         emit(done) if as_json else out.print(f"correction {done.n}: {done.outcome or done.state}")
 
@@ -225,10 +220,7 @@ def statement(
     period = {name: value for name, value in (("cut", cut), ("from", since), ("to", until)) if value is not None}
 
     async def work() -> None:
-        api = remote.from_environment()
-        if api is None:
-            raise usage("statement needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
-        async with api:
+        async with remote.needed_by("statement") as api:
             found = await api.statement(merchant, period)
         if as_json:
             emit(found)
@@ -284,10 +276,7 @@ def credit(
         raise usage("either freeze or unfreeze")
 
     async def work() -> None:
-        api = remote.from_environment()
-        if api is None:
-            raise usage("credit needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
-        async with api:
+        async with remote.needed_by("credit") as api:
             if freeze is None and unfreeze is None:
                 line = await api.credit(consumer)
             else:
@@ -309,10 +298,7 @@ def inbox(
     """Events from outside, over the API: by default those that could not be delivered and wait for a person."""
 
     async def work() -> None:
-        api = remote.from_environment()
-        if api is None:
-            raise usage("inbox needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
-        async with api:
+        async with remote.needed_by("inbox") as api:
             if retry is not None:
                 sender, _, event_id = retry.partition("/")
                 if not sender or not event_id:
@@ -350,10 +336,7 @@ def backtest(
     """Decide stored cases again by another policy book, over the API. Reads only: no money moves."""
 
     async def work() -> None:
-        api = remote.from_environment()
-        if api is None:
-            raise usage("backtest needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
-        async with api:
+        async with remote.needed_by("backtest") as api:
             named = backtesting.parameters(book, against, where or ())
             if explain is not None:
                 merchant, rma = case_of(explain, None)

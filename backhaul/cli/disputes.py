@@ -46,7 +46,7 @@ def evidence(
         said = SubmitEvidence(evidence=given, nothing_more=nothing_more, by=side)
 
     async def work() -> None:
-        async with _api("evidence") as api:
+        async with remote.needed_by("evidence") as api:
             kept = await (api.give(merchant_id, rma_id, said) if said else api.evidence(merchant_id, rma_id))
         emit(kept) if as_json else _show(kept)
 
@@ -59,7 +59,7 @@ def rulings(rma: Rma, merchant: Merchant = None, as_json: Json = False) -> None:
     merchant_id, rma_id = case_of(rma, merchant)
 
     async def work() -> None:
-        async with _api("rulings") as api:
+        async with remote.needed_by("rulings") as api:
             found = await api.rulings(merchant_id, rma_id)
         if as_json:
             emit(found)
@@ -93,7 +93,7 @@ def rule(
     )
 
     async def work() -> None:
-        async with _api("rule") as api:
+        async with remote.needed_by("rule") as api:
             made = await api.rule(request)
         emit(made) if as_json else out.print(f"{made.ruling_id}: {made.outcome}, by {made.ruled_by}")
 
@@ -113,18 +113,11 @@ def appeal(
     request = CreateAppeal(ruling_id=ruling, reason=reason)
 
     async def work() -> None:
-        async with _api("appeal") as api:
+        async with remote.needed_by("appeal") as api:
             taken = await api.appeal(merchant_id, rma_id, request)
         emit(taken) if as_json else out.print(f"{taken.appeal_id}: {taken.how}")
 
     run(work(), as_json=as_json)
-
-
-def _api(command: str) -> remote.Api:
-    api = remote.from_environment()
-    if api is None:
-        raise usage(f"{command} needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
-    return api
 
 
 def _show(kept: EvidenceList) -> None:

@@ -10,6 +10,7 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from backhaul.backtests import BacktestPage
+from backhaul.cli.running import usage
 from backhaul.client import request_hash
 from backhaul.credit import CreditLine, FreezeCredit, UnfreezeCredit
 from backhaul.errors import CODES, BackhaulError, Refusal, Transient, Unknown
@@ -179,6 +180,14 @@ def from_environment() -> Api | None:
     url = os.environ.get("BACKHAUL_API_URL", "").strip()
     token = os.environ.get("BACKHAUL_TOKEN", "").strip()
     return Api(url, token) if url and token else None
+
+
+def needed_by(command: str) -> Api:
+    """The same, for a command that goes over nothing else. Raises the usage error that says what to set."""
+    api = from_environment()
+    if api is None:
+        raise usage(f"{command} needs the API: set BACKHAUL_API_URL and BACKHAUL_TOKEN")
+    return api
 
 
 def _path(rma_id: str, what: str) -> str:

@@ -167,6 +167,11 @@ def _check_books_agree(entry: JournalEntry) -> None:
             raise UnbalancedEntry(f"{entry.key}: {ours.value} and {theirs.value} differ by {off}")
 
 
+def of_claim(claim_ref: str, part: str) -> str:
+    """What tells an entry about a claim from others of its template: the claim, and the part unless it is the first."""
+    return claim_ref if part == "1" else f"{claim_ref}:{part}"
+
+
 def entry(
     template: str,
     about: OrderRef | str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backhaul.ledger.journal import CaseRef, Entry, I, P, credit, debit, entry
+from backhaul.ledger.journal import CaseRef, Entry, I, P, credit, debit, entry, of_claim
 from backhaul.money import Money
 
 
@@ -58,7 +58,7 @@ def indemnity_overturned(case: CaseRef, amount: Money, *, claim_ref: str, part: 
         debit(I.CLAIMS_PAYABLE, amount, claim_ref),
         credit(I.INCURRED_LOSS, amount),
     ]
-    return entry("J75", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
+    return entry("J75", case, of_claim(claim_ref, part), lines, claim_ref=claim_ref)
 
 
 def funded_indemnity_overturned(case: CaseRef, amount: Money, *, claim_ref: str, part: str = "1") -> Entry:
@@ -69,4 +69,4 @@ def funded_indemnity_overturned(case: CaseRef, amount: Money, *, claim_ref: str,
         debit(I.SUBROGATION, amount, claim_ref),
         credit(I.INCURRED_LOSS, amount),
     ]
-    return entry("J75b", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
+    return entry("J75b", case, of_claim(claim_ref, part), lines, claim_ref=claim_ref)

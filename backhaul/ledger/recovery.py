@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from backhaul.ledger.journal import CaseRef, Entry, I, P, credit, debit, entry
+from backhaul.ledger.journal import CaseRef, Entry, I, P, credit, debit, entry, of_claim
 from backhaul.money import Money
 
 
 def carrier_accepted(case: CaseRef, amount: Money, *, claim_ref: str, part: str = "1") -> Entry:
     """J40. What is accepted later of the same claim is another part."""
     lines = [debit(I.SUBROGATION, amount, claim_ref), credit(I.RECOVERIES, amount, claim_ref)]
-    return entry("J40", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
+    return entry("J40", case, of_claim(claim_ref, part), lines, claim_ref=claim_ref)
 
 
 def carrier_set_off(case: CaseRef, amount: Money, *, claim_ref: str, courier: str, key: str) -> Entry:
@@ -32,7 +32,7 @@ def recovery_remitted(case: CaseRef, amount: Money, *, claim_ref: str, key: str)
 def recovery_uncollectable(case: CaseRef, amount: Money, *, claim_ref: str, part: str = "1") -> Entry:
     """J43; each correction that lets some go is a part."""
     lines = [debit(I.RECOVERIES, amount, claim_ref), credit(I.SUBROGATION, amount, claim_ref)]
-    return entry("J43", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
+    return entry("J43", case, of_claim(claim_ref, part), lines, claim_ref=claim_ref)
 
 
 def carrier_paid_cash(case: CaseRef, amount: Money, *, claim_ref: str, ref: str | None = None) -> Entry:
@@ -102,7 +102,7 @@ def consumer_owes_indemnity(case: CaseRef, amount: Money, *, claim_ref: str, par
         debit(I.SUBROGATION, amount, claim_ref),
         credit(I.RECOVERIES, amount, claim_ref),
     ]
-    return entry("J53", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
+    return entry("J53", case, of_claim(claim_ref, part), lines, claim_ref=claim_ref)
 
 
 def withheld_from_refund(case: CaseRef, amount: Money, *, claim_ref: str, part: str = "1") -> Entry:
@@ -113,7 +113,7 @@ def withheld_from_refund(case: CaseRef, amount: Money, *, claim_ref: str, part: 
         debit(I.SUBROGATION, amount, claim_ref),
         credit(I.RECOVERIES, amount, claim_ref),
     ]
-    return entry("J54", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
+    return entry("J54", case, of_claim(claim_ref, part), lines, claim_ref=claim_ref)
 
 
 def consumer_uncollectable(case: CaseRef, amount: Money, *, claim_ref: str, part: str = "1") -> Entry:
@@ -124,7 +124,7 @@ def consumer_uncollectable(case: CaseRef, amount: Money, *, claim_ref: str, part
         debit(I.RECOVERIES, amount, claim_ref),
         credit(I.SUBROGATION, amount, claim_ref),
     ]
-    return entry("J55", case, claim_ref if part == "1" else f"{claim_ref}:{part}", lines, claim_ref=claim_ref)
+    return entry("J55", case, of_claim(claim_ref, part), lines, claim_ref=claim_ref)
 
 
 def freight_withheld(case: CaseRef, amount: Money, *, part: str = "1") -> Entry:

@@ -9,13 +9,10 @@ from typing import Any
 import pytest
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from activities.contract import CorrectionStart
-from activities.steps.correcting import start_of
 from backhaul.corrections import CorrectionEvent, CorrectionKind, appeal_event
 from backhaul.messages import ApplyRuling, CorrectionOutcome, CorrectionStatus, ProvideAccount, RetryStep
-from backhaul.names import WorkflowType
 from backhaul.recoveries import RecoveryStatus
-from store import cases, corrections
+from store import cases
 from tests.simulation.test_ties import HOUR, LOSS, TAKEN, WAY, objected
 from tests.simulation.tied import Tied
 from tests.simulation.world import Plan, Simulation, simulation
@@ -59,18 +56,11 @@ class Appealed:
 
     def lodge(self) -> None:
         """As the API does: an appeal after the close opens a correction, which hears both sides."""
-        world, key = self.world, self.tied.id.key
+        world = self.world
         event = CorrectionEvent(
             event_id=appeal_event(self.ruling), occurred_at=world.server.now, ruling_id=self.ruling, reason="not so"
         )
-
-        async def opened(session: AsyncSession) -> CorrectionStart:
-            row = await corrections.open_for(session, key, CorrectionKind.APPEAL, event, world.server.now)
-            return CorrectionStart(workflow_id=row.workflow_id, start=start_of(row, await cases.need(session, key)))
-
-        wanted: CorrectionStart = world.server.do(world.store.run(opened))
-        self.correction = wanted.workflow_id
-        world.server.start(WorkflowType.CORRECTION.value, self.correction, wanted.start)
+        self.correction = world.start_correction(self.tied.id, CorrectionKind.APPEAL, event)
         self.until("ruling_needed")
 
     def rule(self, liable: str) -> None:

@@ -188,10 +188,10 @@ class Simulation(World):
 
         wanted: tuple[CorrectionKind, CorrectionEvent] | None = self.server.do(self.store.run(found))
         if wanted is not None:
-            self._start_correction(case, *wanted)
+            self.start_correction(case, *wanted)
 
-    def _start_correction(self, case: CaseId, kind: CorrectionKind, event: CorrectionEvent) -> None:
-        """One correction for an event, however often it is told."""
+    def start_correction(self, case: CaseId, kind: CorrectionKind, event: CorrectionEvent) -> str:
+        """One correction for an event, however often it is told; the workflow's id."""
 
         async def opened(session: AsyncSession) -> CorrectionStart:
             row = await cases.need(session, case.key)
@@ -201,6 +201,7 @@ class Simulation(World):
         wanted: CorrectionStart = self.server.do(self.store.run(opened))
         if wanted.workflow_id not in self.server.runs:
             self.server.start(WorkflowType.CORRECTION.value, wanted.workflow_id, wanted.start)
+        return wanted.workflow_id
 
     def reconcile(self, cut: str) -> ReconciliationReport:
         """One run of the reconciliation: fetch the statements, compare, say what is open."""
@@ -325,7 +326,7 @@ class Simulation(World):
         event = CorrectionEvent(
             event_id=appeal_event(ruling_id), occurred_at=lodged.at, by=by, ruling_id=ruling_id, reason="not so"
         )
-        self._start_correction(key, CorrectionKind.APPEAL, event)
+        self.start_correction(key, CorrectionKind.APPEAL, event)
         return "correction"
 
     def approval(self, case: str, subject: str, amount: int, payee: str) -> str:
