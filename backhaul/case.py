@@ -236,12 +236,19 @@ def refusal(update: Update, now: Situation) -> str | None:
     if update is Update.EXTEND_DEADLINE:
         return None if now.has_deadline else "not_waiting"
     if update is Update.CLOSE_CASE:
-        if not now.parked:
-            return "not_parked"
-        return "money_under_way" if now.money_under_way else None
+        return _close_refusal(now)
     if update in _OPERATOR:
         return _operator_refusal(update, now)
     return _party_refusal(update, now)
+
+
+def _close_refusal(now: Situation) -> str | None:
+    """Goods that a courier has had are somebody's loss or refund: such a case ends by its story, or by a ruling."""
+    if not now.parked:
+        return "not_parked"
+    if now.regions.scanned:
+        return "already_picked_up"
+    return "money_under_way" if now.money_under_way else None
 
 
 def _operator_refusal(update: Update, now: Situation) -> str | None:

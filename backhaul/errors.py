@@ -70,7 +70,7 @@ CODES: dict[str, str] = {
     "nothing_unclaimed": "No money of this return waits to be claimed.",
     "unknown_book": "The policy book named by (version, hash) is not loaded here.",
     # what a case cannot do now
-    "already_picked_up": "The courier has scanned the goods; the return cannot be withdrawn any more.",
+    "already_picked_up": "The courier has scanned the goods: too late to withdraw the return, or to close it by hand.",
     "already_decided": "This was decided before.",
     "not_waiting": "The case does not wait for this now.",
     "reopen_unknown": "There is no case of this merchant that could be opened again.",

@@ -146,7 +146,7 @@ UPDATE_DESCRIPTIONS: dict[Update, str] = {
     Update.EXTEND_DEADLINE: "Operator: give the present wait more time.",
     Update.APPLY_RULING: "Operator: carry out a ruling made by an authenticated reviewer, by its id.",
     Update.APPLY_APPROVAL: "Operator: carry out an approval made by a second person, by its id.",
-    Update.CLOSE_CASE: "Operator: close a case that has no money under way.",
+    Update.CLOSE_CASE: "Operator: close a case whose goods were never collected and that has no money under way.",
     Update.APPEAL: "Consumer or merchant asks for another reviewer, once; sent by the API after its checks.",
 }
 

@@ -103,7 +103,7 @@ def reject(code: str, message: str = "") -> NoReturn:
 
 
 class CloseRequested(Exception):
-    """An operator closes a parked case that has no money under way."""
+    """An operator closes what is parked."""
 
 
 def trouble_of(error: ActivityError) -> Trouble:

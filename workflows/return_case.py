@@ -20,7 +20,7 @@ from activities.declarations import (
     record_evidence,
     record_waybill,
 )
-from backhaul.case import refusal
+from backhaul.case import Region, refusal
 from backhaul.disputes import DisputeProgress, LodgeAppeal
 from backhaul.facts import Party, digest
 from backhaul.messages import (
@@ -79,7 +79,7 @@ from workflows.stages.receive import follow_found, receive
 from workflows.stages.refund_only import refund_alone
 from workflows.stages.refunding import bounced
 from workflows.stages.ruling import hand_on, hand_ruling_on, note_progress
-from workflows.stages.scanning import Collection, call_off, had_the_goods
+from workflows.stages.scanning import Collection, call_off, had_the_goods, implied_scan, scan_of
 from workflows.views import status_of
 
 
@@ -147,10 +147,15 @@ class ReturnCase:
         await follow_found(case)
 
     async def _stop(self, case: CaseRun) -> None:
-        """An operator closes the case: no courier comes for it any more. Goods that the courier has by then are
-        followed to their end instead."""
+        """An operator closes the case: no courier comes for it any more, and nobody decides on it. Goods that the
+        courier has by then are followed to their end instead."""
         scan = await call_off(case)
+        told = scan_of(case) or implied_scan(case)
+        if scan is None and told is not None:
+            scan = told.occurred_at
         if scan is None:
+            if case.regions[Region.AUTHORIZATION] in {"requested", "info_requested"}:
+                case.regions.to(Region.AUTHORIZATION, "expired")
             case.tell(f"closed by an operator: {case.closed_by}", Party.OPERATOR)
             return
         case.tell(f"not closed: the courier has the goods since {scan}", Party.COURIER)

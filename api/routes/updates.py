@@ -38,7 +38,7 @@ CODES_OF: dict[Update, tuple[str, ...]] = {
     Update.SKIP_STEP: ("not_parked", "proof_required", "proof_refused", "approval_unknown", "approval_mismatch"),
     Update.APPLY_RULING: ("ruling_unknown", "ruling_mismatch", "same_reviewer"),
     Update.APPLY_APPROVAL: ("approval_unknown", "approval_mismatch", "approval_used"),
-    Update.CLOSE_CASE: ("not_parked", "money_under_way"),
+    Update.CLOSE_CASE: ("not_parked", "money_under_way", "already_picked_up"),
 }
 """Refusals of each update, beside those of all."""
 ALL = ("not_found", "return_closed", "not_waiting", "too_many_messages", "no_answer", "unavailable")

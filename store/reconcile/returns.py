@@ -11,8 +11,6 @@ from backhaul.case import ACCEPTED_AT_CLOSE, Region
 from store.reconcile.look import Books, Finding, amount
 from store.tables import CaseRow, CaseStepRow, ConsumerRow, EntryRow, OrderLineRow, PaymentRow
 
-ENDED_BY_HAND = "closed_by_operator"
-"""An operator ends a case with whatever regions are open; its money must still be at rest."""
 _NEVER_INSPECTED = frozenset({"lost", "not_required", "returned_to_consumer"})
 
 
@@ -171,8 +169,7 @@ async def nothing_left_open(books: Books) -> AsyncIterator[Finding]:
                 yield Finding(15, "silent", case.case_key, "waits on somebody, or is parked", f"stage {case.stage}")
             continue
         left = [name for name in ("waiting_on", "attention", "due_at", "outcome") if _open(case, name)]
-        if case.outcome != ENDED_BY_HAND:
-            left += _regions((case.status or {}).get("regions") or {})
+        left += _regions((case.status or {}).get("regions") or {})
         if left:
             yield Finding(15, "closed_and_open", case.case_key, "nothing open", ", ".join(left))
     async for window in books.windows(CaseRow.case_key):

@@ -63,6 +63,8 @@ PLANTED: list[tuple[str, tuple[str, ...]]] = [
     ("unfounded", ("UPDATE decisions SET facts_hash = ''",)),
     ("key_after_unknown", (EFFECT.format("m1:r1:refund.o1-p1:2", 1, "sent", "NULL"),)),
     ("closed_and_open", (CASES.format("waiting_on = 'courier'"),)),
+    ("closed_and_open",
+     (CASES.format("outcome = 'closed_by_operator', status = '{\"regions\": {\"logistics\": \"delivered\"}}'"),)),
     ("left_open", ("UPDATE claims SET state = 'planned' WHERE kind = 'freight'",)),
     ("silent", (CASES.format("closed_at = NULL, waiting_on = NULL, attention = NULL"),)),
     ("other_book", ("UPDATE decisions SET book_version = '2024-09' WHERE decision = 'indemnity'",)),

@@ -114,6 +114,12 @@ REFUSALS: list[tuple[Update, Situation, str | None]] = [
     (Update.APPEAL, Situation(walked(dispute="ruled")), None),
     (Update.APPEAL, Situation(walked(dispute="final"), closed=True), "return_closed"),
     (Update.CLOSE_CASE, Situation(Regions(), parked=frozenset({"pending"}), money_under_way=True), "money_under_way"),
+    (Update.CLOSE_CASE, Situation(walked(authorization="authorized", logistics="booked")), "not_parked"),
+    (Update.CLOSE_CASE, Situation(walked(logistics="courier_rejected"), parked=frozenset({"courier_refused"})), None),
+    *(
+        (Update.CLOSE_CASE, Situation(walked(logistics=logistics), parked=frozenset({"pending"})), "already_picked_up")
+        for logistics in ("picked_up", "in_transit", "delivered", "receipt_confirmed", "lost", "returned_to_consumer")
+    ),
     (Update.EXTEND_DEADLINE, Situation(Regions()), "not_waiting"),
 ]
 

@@ -37,7 +37,7 @@ async def close(run: CaseRun) -> CaseOutcome:
     else:
         run.regions.to(Region.LOGISTICS, "not_required")
     left = run.regions.open_at_close()
-    while left and not run.closed_by:
+    while left:
         await run.park("invariant_broken", f"open at close: {', '.join(left)}", step="close", effect=True)
         await run.join()
         left = run.regions.open_at_close()

@@ -92,7 +92,11 @@ async def outcome_of(run: CaseDesk, hearing: Hearing) -> Found | None:
         ended: DisputeOutcome = await hearing.child
     except ChildWorkflowError:
         run.hearing = None
-        parked = await run.park("step_failed", "the dispute ended without an answer", step="dispute", effect=True)
+        try:
+            parked = await run.park("step_failed", "the dispute ended without an answer", step="dispute", effect=True)
+        except CloseRequested:
+            _end(run, hearing, None)
+            raise
         if parked.command == "skip":
             return _end(run, hearing, None)
         start = hearing.start
@@ -133,7 +137,7 @@ async def watch(run: CaseDesk, hearing: Hearing) -> None:
         hearing.child.cancel()
         with suppress(FailureError):
             await hearing.child
-        run.hearing = None
+        _end(run, hearing, None)
         raise CloseRequested
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from backhaul.facts import Finding, Method, Reason
+from backhaul.case import Regions
+from backhaul.facts import Finding, Method, Reason, Risk
 from backhaul.ids import CaseId, claim_ref
 from backhaul.ledger import CaseRef, goodwill_granted, made, reversal
 from backhaul.messages import (
@@ -358,7 +359,9 @@ async def escalated_refusal_parks(world: World) -> Case:
     status = await case.parks("arbitration_needed")
     assert status.attention is not None and "apply_ruling" in status.attention.send
     await case.say("close_case", CloseCase(reason="settled by phone"))
-    assert (await case.end()).outcome == "closed_by_operator"
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.regions["dispute"]) == ("closed_by_operator", "final")
+    assert Regions(outcome.regions).open_at_close() == ()
     return case
 
 
@@ -613,25 +616,45 @@ async def given_up_courier_had_the_goods(world: World) -> Case:
 
 
 @scenario
-async def closed_by_an_operator(world: World) -> Case:
-    """A ruling of the wrong kind is refused; an operator closes a parked case once nothing is under way."""
-    case = await world.open(Plan(auto=False, reason=Reason.QUALITY))
-    await case.waits_for("merchant_review")
-    await case.say("decline", Decline(reason="used"))
-    await case.waits_for("escalation")
-    await case.say("escalate", Escalate())
+async def closed_before_anybody_decided(world: World) -> Case:
+    """The rules refer a request to a human, and an operator closes it instead: nothing of it stays open."""
+    case = await world.open(Plan(risk=Risk.REFER))
     await case.parks("arbitration_needed")
-    wrong = await world.rule(case, "liability", "carrier")
-    await refused(case, "apply_ruling", ApplyRuling(ruling_id=wrong), "ruling_mismatch")
-    await case.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "authorization", "authorize")))
-    await case.waits_for("pickup")
-    await case.pickup(findings=[damage(30, says="disputes")])
-    await case.parks("ruling_needed")
-    await case.until(lambda s: any("freight" in event.what for event in s.events), "the freight")
-    await case.until(lambda s: s.regions["refund"] == "succeeded", "what is not disputed")
-    await case.say("close_case", CloseCase(reason="the merchant settled it by phone"))
+    assert (await case.status()).regions["authorization"] == "requested"
+    await case.say("close_case", CloseCase(reason="opened by mistake"))
     outcome = await case.end()
-    assert (outcome.outcome, outcome.refunded) == ("closed_by_operator", cny(84_000))
+    assert (outcome.outcome, await case.entries()) == ("closed_by_operator", [])
+    assert (outcome.regions["authorization"], outcome.regions["dispute"]) == ("expired", "final")
+    return case
+
+
+@scenario("X12")
+async def not_closed_by_an_operator(world: World) -> Case:
+    """An operator closes no case whose goods a courier has had: not at a cancel while they travel, not in the dispute
+    over a late objection. A ruling of the wrong kind is refused as well; the right one ends it, and all is refunded."""
+    case = await world.open(Plan(tier=0))
+    await case.waits_for("pickup")
+    await case.pickup()
+    await case.waits_for("delivery")
+    await case.handle.cancel()
+    await case.parks("cancel_requested")
+    await refused(case, "close_case", CloseCase(reason="the consumer asked"), "already_picked_up")
+    await case.say("retry_step", RetryStep())
+    await case.waits_for("delivery")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    await world.env.sleep(timedelta(hours=50))
+    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),)))
+    status = await case.parks("ruling_needed")
+    (action,) = [one for one in status.actions if one.update == "close_case"]
+    assert (action.allowed, action.code) == (False, "already_picked_up") and action.why
+    await refused(case, "close_case", CloseCase(reason="the merchant settled it by phone"), "already_picked_up")
+    wrong = await world.rule(case, "authorization", "authorize")
+    await refused(case, "apply_ruling", ApplyRuling(ruling_id=wrong), "ruling_mismatch")
+    await case.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "liability", "merchant")))
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.refunded, outcome.regions["dispute"]) == ("refunded", cny(120_000), "final")
+    assert templates(await case.entries())["J23"] == 120_000
     return case
 
 

@@ -398,6 +398,23 @@ async def brought_back_after_lightning(world: World) -> Case:
 # ---- X11: the merchant's silence -------------------------------------------------------------------------------------
 
 
+@scenario("X6", "X25")
+async def refused_and_taken_after_all(world: World) -> Case:
+    """The courier refuses, a human is asked, and the courier's scan comes in: the close is told too late, and the goods
+    are followed to their end."""
+    case = await world.open(Plan(tier=0))
+    await case.waits_for("pickup")
+    await case.pickup(PickupOutcome.REJECTED, reason="prohibited")
+    await case.parks("courier_refused")
+    await case.pickup()
+    await case.say("close_case", CloseCase(reason="lithium batteries"))
+    await case.waits_for("delivery")
+    assert any("not closed: the courier has the goods" in event.what for event in (await case.status()).events)
+    await accepted(case)
+    assert templates(await case.entries()) == ORDINARY
+    return case
+
+
 @scenario("X11", timer="timers.receipt_silence")
 async def confirmed_a_minute_before_the_end(world: World) -> Case:
     """A minute before the ten days are over the merchant's own word still counts."""

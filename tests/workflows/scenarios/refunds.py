@@ -111,7 +111,7 @@ async def refund_unknown_to_the_end(world: World) -> Case:
     await world.env.sleep(3 * HOUR)
     status = await case.parks("provider_unknown")
     assert status.attention is not None and status.attention.step == "send_refund"
-    await refused(case, "close_case", CloseCase(reason="enough"), "money_under_way")
+    await refused(case, "close_case", CloseCase(reason="enough"), "already_picked_up")
     await world.outside.faults("psp")
     await case.say("retry_step", RetryStep())
     assert (await case.end()).refunded == cny(COAT)
@@ -239,7 +239,7 @@ async def refund_given_up_under_proof(world: World) -> Case:
     await case.say("confirm_receipt", ConfirmReceipt())
     await case.parks("channel_closed")
     await refused(case, "skip_step", SkipStep(), "proof_required")
-    await refused(case, "close_case", CloseCase(reason="enough"), "money_under_way")
+    await refused(case, "close_case", CloseCase(reason="enough"), "already_picked_up")
     await case.say("skip_step", SkipStep(provider_proof=True))
     outcome = await case.end()
     assert (outcome.outcome, outcome.refunded) == ("unclaimed", cny(0))
