@@ -259,7 +259,8 @@ class ConfirmReceipt(Frozen):
 
 
 class ReportReceiptIssue(Frozen):
-    """What the merchant found; at least one finding, evidence by reference."""
+    """What the merchant found; at least one finding, evidence by reference. Without evidence there is no advance: a
+    person rules first (X10)."""
 
     findings: Annotated[tuple[LineFinding, ...], Field(min_length=1, max_length=100)]
     evidence: Annotated[tuple[EvidenceRef, ...], Field(max_length=20)] = ()

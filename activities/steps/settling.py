@@ -144,7 +144,8 @@ async def _judge(work: Work, argument: SettleCase, facts: CaseFacts) -> Judged:
     at_door = await cases.recorded(work.session, work.key, AT_DOOR, Liability)
     if argument.re_ruled is not None:
         at_door = await _re_ruled(work, argument.re_ruled, at_door)
-    heard = Heard(argument.event, door, argument.receipt, argument.delivered_at, at_door)
+    proven = await _evidence(work, argument)
+    heard = Heard(argument.event, door, argument.receipt, argument.delivered_at, at_door, proven)
     if argument.ruling_id is not None:
         liable, ruling = await read_ruling(work, argument.ruling_id)
         # Without findings of its own a ruling against the carrier after a loss is about the whole parcel.
@@ -154,6 +155,15 @@ async def _judge(work: Work, argument: SettleCase, facts: CaseFacts) -> Judged:
     judged, verdicts = who_is_liable(heard, facts, work.risk, work.book)
     work.verdicts += verdicts
     return judged
+
+
+async def _evidence(work: Work, argument: SettleCase) -> bool:
+    """Did evidence come with the merchant's objection, or from them alone between the delivery and it?"""
+    if argument.evidence or argument.receipt is None or argument.delivered_at is None:
+        return bool(argument.evidence)
+    kept = await evidence.of_case(work.session, work.key)
+    theirs = [one.received_at for one in kept if one.by is Party.MERCHANT]
+    return any(argument.delivered_at <= at <= argument.receipt.at for at in theirs)
 
 
 async def _re_ruled(work: Work, ruling_id: str, before: Liability | None) -> Liability:

@@ -414,7 +414,8 @@ def _found(
         found = settled.found
         loss = loss_of(facts, found, cover_book)
     else:
-        heard = Heard(settled.event, scan.door, settled.receipt, settled.delivered_at)
+        # No person ruled on it: an objection that was settled so came with evidence.
+        heard = Heard(settled.event, scan.door, settled.receipt, settled.delivered_at, evidence=True)
         said, verdicts = _heard_in_time(heard, facts, risk, books)
         tally.verdicts += verdicts
         loss = loss_of(facts, said.found, cover_book)

@@ -19,11 +19,13 @@ from backhaul.policy.liability import has_finding, liability
 from backhaul.policy.losses import LineLoss, case_losses, lost_losses, total_loss
 from backhaul.policy.refunds import LineRefund, RefundValue, refund_rest, refund_value
 from backhaul.policy.risk import CHECKED
+from backhaul.policy.texts import Code
+from backhaul.policy.verdicts import verdict
 
 PAID_FOR = frozenset({Liable.CONSUMER, Liable.CARRIER, Liable.INSURER})
 """Whose fault the merchant is indemnified for: not their own (rule 4.5)."""
 RETURNED, SILENCE = "returned", "receipt_silence"
-LATE, NO_COVER, CHECK_NEEDED = "late_objection", "no_cover", "receipt_check_needed"
+LATE, NO_EVIDENCE, NO_COVER, CHECK_NEEDED = "late_objection", "no_evidence", "no_cover", "receipt_check_needed"
 RETURNED_TO_CONSUMER = "returned_to_consumer"
 
 
@@ -63,13 +65,15 @@ class AmountsBroken(ValueError):
 
 @dataclass(frozen=True)
 class Heard:
-    """How the goods ended up, and what was seen. `event` as in SettleCase; `at_door`: what was found for the door."""
+    """How the goods ended up, and what was seen. `event` as in SettleCase; `at_door`: what was found for the door;
+    `evidence`: did any come with the merchant's objection?"""
 
     event: str
     door: Inspection | None = None
     receipt: Inspection | None = None
     delivered_at: datetime | None = None
     at_door: Liability | None = None
+    evidence: bool = False
 
     @property
     def lost(self) -> bool:
@@ -110,8 +114,11 @@ def who_is_liable(heard: Heard, facts: CaseFacts, risk: Risk, book: PolicyBook) 
     at_door = heard.at_door
     if at_door is not None and at_door.ruled and found.liable in (Liable.CONSUMER, Liable.MERCHANT):
         return Judged(found=at_door, reasons=("ruled",)), said
-    if heard.objection and late:
-        return Judged(found=left_open(found), reasons=(LATE,)), said
+    if heard.objection:
+        said += (objection(heard, facts, book),)
+        why = (*((LATE,) if late else ()), *(() if heard.evidence else (NO_EVIDENCE,)))
+        if why:
+            return Judged(found=left_open(found), reasons=why), said
     if heard.event == SILENCE and risk in CHECKED and found.liable is Liable.NOBODY:
         return Judged(found=left_open(found), reasons=(CHECK_NEEDED,)), said
     return Judged(found=found, reasons=verdict.reasons, objection=heard.objection), said
@@ -122,6 +129,22 @@ def uncovered(judged: Judged, loss: Loss, *, claimed: bool) -> Judged:
     if judged.objection and loss.total and not loss.payable and not claimed:
         return Judged(found=left_open(judged.found), reasons=(NO_COVER, *loss.verdict.reasons))
     return judged
+
+
+def objection(heard: Heard, facts: CaseFacts, book: PolicyBook) -> Verdict:
+    """X10: an objection in time and with evidence is a claim, paid in advance; any other is a dispute first."""
+    late = is_late(heard, book)
+    against = [*([Code.OBJECTED_LATE] if late else []), *([] if heard.evidence else [Code.OBJECTED_WITHOUT_EVIDENCE])]
+    return verdict(
+        "objection",
+        "dispute" if against else "claim",
+        against or [Code.OBJECTED_WITH_EVIDENCE],
+        ["4.5.objection"],
+        facts,
+        book,
+        late=late,
+        evidence=heard.evidence,
+    )
 
 
 def is_late(heard: Heard, book: PolicyBook) -> bool:

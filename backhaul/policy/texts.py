@@ -86,6 +86,9 @@ class Code(StrEnum):
     LOST_AFTER_FINDING = "lost_after_finding"
     LOST_AND_RECEIVED = "lost_and_received"
     FOUND_LATE = "found_late"
+    OBJECTED_WITH_EVIDENCE = "objected_with_evidence"
+    OBJECTED_LATE = "objected_late"
+    OBJECTED_WITHOUT_EVIDENCE = "objected_without_evidence"
     # 4.7 and X29
     OFFER_MADE = "offer_made"
     OFFER_NOT_WANTED = "offer_not_wanted"
@@ -192,6 +195,18 @@ TEXTS: dict[Code, Text] = {
     Code.LOST_AND_RECEIVED: _t("Reported lost, but also received.", "包裹报失，但又有签收记录。"),
     Code.FOUND_LATE: _t(
         "Reported late, when the goods had lain with the merchant.", "超过验货时限才报告，商品已在商家处存放。"
+    ),
+    Code.OBJECTED_WITH_EVIDENCE: _t(
+        "The merchant objected in time and with evidence: the loss is claimed.",
+        "商家在时限内举证提出异议，按损失报案。",
+    ),
+    Code.OBJECTED_LATE: _t(
+        "The merchant objected too late for an advance: a person rules first.",
+        "商家异议超过时限，不予先行赔付，先由人工判定。",
+    ),
+    Code.OBJECTED_WITHOUT_EVIDENCE: _t(
+        "The merchant objected without evidence, so there is no advance: a person rules first.",
+        "商家提出异议但未提供凭证，不予先行赔付，先由人工判定。",
     ),
     Code.CLAIM_APPROVED: _t("The insurer approved the claim.", "保险公司已核赔。"),
     Code.CLAIM_APPROVED_IN_PART: _t(

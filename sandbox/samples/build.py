@@ -159,7 +159,9 @@ def confirm(delay_ms: int = 200) -> Json:
 def objects(line_id: str, finding: str, quantity: int = 1, severity: int | None = None) -> Json:
     """The merchant finds something at the receipt."""
     found = {"line_id": line_id, "finding": finding, "quantity": quantity, "severity": severity}
-    return act("merchant", "report_receipt_issue", {"findings": [found]}, after="delivered", delay_ms=200)
+    photo = {"ref": f"evidence/{line_id}/bench.jpg", "sha256": "b" * 64, "by": "merchant"}
+    said = {"findings": [found], "evidence": [photo]}
+    return act("merchant", "report_receipt_issue", said, after="delivered", delay_ms=200)
 
 
 def answers(answer: str, delay_ms: int = 300) -> Json:

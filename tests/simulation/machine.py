@@ -33,6 +33,7 @@ from backhaul.messages import (
     CorrectionStatus,
     Decline,
     Escalate,
+    EvidenceRef,
     ExtendDeadline,
     FindingAnswer,
     OfferAnswer,
@@ -52,6 +53,7 @@ from tests.simulation.books import differences, violations
 from tests.simulation.server import Told
 from tests.simulation.world import Plan, Simulation, simulation
 
+BENCH = EvidenceRef(ref="bench.jpg", sha256="b" * 64, by=Party.MERCHANT)
 HOUR = 3_600_000
 """In milliseconds, as the courier's scripts count."""
 OURS = frozenset(
@@ -239,7 +241,9 @@ class Returns(RuleBasedStateMachine):
         case = data.draw(st.sampled_from(self.cases), "case")
         line = data.draw(st.sampled_from(self.sim.lines(case)), "line")
         found = data.draw(a_finding, "finding")
-        issue = ReportReceiptIssue(findings=(LineFinding.model_validate({**found, "line_id": line, "quantity": 1}),))
+        shown = data.draw(st.sampled_from([(BENCH,), (BENCH,), ()]), "with")
+        seen = LineFinding.model_validate({**found, "line_id": line, "quantity": 1})
+        issue = ReportReceiptIssue(findings=(seen,), evidence=shown)
         update, body = data.draw(
             st.sampled_from(
                 [

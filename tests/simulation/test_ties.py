@@ -33,7 +33,6 @@ from backhaul.messages import (
     PaymentReport,
     ProvideAccount,
     ProvideWaybill,
-    ReportReceiptIssue,
     RequestInfo,
     SubmitEvidence,
     Withdraw,
@@ -43,7 +42,7 @@ from backhaul.slots import next_slot
 from tests.simulation.server import Run
 from tests.simulation.tied import SECOND, Awaited, Tied, jobs
 from tests.simulation.world import START, Plan, Simulation, library, simulation
-from tests.workflows.world import COAT, at_receipt
+from tests.workflows.world import COAT, at_receipt, objection
 
 pytestmark = pytest.mark.divided(4)
 HOUR = 3_600_000
@@ -333,7 +332,7 @@ DOOR = (
 # ---- the parcel and the merchant ------------------------------------------------------------------------------------
 
 LOST = REFUND | FREIGHT | indemnity(COAT) | from_carrier(COAT)
-OBJECTED = ReportReceiptIssue(findings=(at_receipt(),))
+OBJECTED = objection(at_receipt())
 
 PARCEL = (
     Tie(

@@ -26,7 +26,7 @@ from activities.contract import (
     SettleCase,
 )
 from activities.steps import CaseSteps
-from backhaul.facts import CoverKind, Finding, Inspection, InspectionResult, LineFinding, Method, Reason, digest
+from backhaul.facts import CoverKind, Finding, Inspection, InspectionResult, LineFinding, Method, Party, Reason, digest
 from backhaul.ids import CaseId, claim_ref
 from backhaul.ledger import (
     CaseRef,
@@ -168,6 +168,8 @@ def at_receipt(*findings: LineFinding, after: timedelta = timedelta(hours=1)) ->
 
 
 DELIVERED = AT + timedelta(days=2)
+BENCH = EvidenceRef(ref="bench.jpg", sha256="b" * 64, by=Party.MERCHANT)
+"""What the merchant objects with."""
 
 
 class World:
@@ -263,6 +265,7 @@ class World:
         receipt: Inspection | None = None,
         ruling: str | None = None,
         claimed: str | None = None,
+        evidence: tuple[EvidenceRef, ...] = (BENCH,),
     ) -> Remedy:
         argument = SettleCase(
             case=case,
@@ -273,6 +276,7 @@ class World:
             delivered_at=None if event == "lost" else DELIVERED,
             claimed=claimed,
             at=receipt.at if receipt else DELIVERED + timedelta(hours=1),
+            evidence=evidence if event == "receipt_issue" else (),
         )
         return await self.run(self.steps.settle_case, argument)
 

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from activities.contract import EndDispute, FindApproval, FindRuling, OpenDispute, Remedy
+from activities.contract import EndDispute, FindApproval, FindRuling, OpenDispute, RecordEvidence, Remedy
 from backhaul.disputes import Question
-from backhaul.facts import Inspection, Liable
+from backhaul.facts import Inspection, Liable, Party
 from backhaul.ledger import CaseRef
 from store import authority, credit, holds
 from tests.approvals import CreateApproval, create_approval
-from tests.steps.support import AT, World, a_line, a_request, an_order, at_receipt, claim_of, found, refused, yuan
+from tests.steps.support import (
+    AT,
+    BENCH,
+    DELIVERED,
+    World,
+    a_line,
+    a_request,
+    an_order,
+    at_receipt,
+    claim_of,
+    found,
+    refused,
+    yuan,
+)
 
 LATE = at_receipt(found(severity=50), after=timedelta(hours=48, seconds=1))
 
@@ -58,6 +71,45 @@ async def test_an_objection_within_48_hours_is_in_time(world: World) -> None:
     case = await lightning(world)
     remedy = await world.settle(case, "receipt_issue", at_receipt(found(severity=50), after=timedelta(hours=48)))
     assert remedy.liable is Liable.CARRIER
+
+
+async def test_an_objection_without_evidence_is_a_dispute_that_says_why(world: World) -> None:
+    case = await lightning(world)
+    remedy = await world.settle(case, "receipt_issue", at_receipt(found(severity=50)), evidence=())
+    assert (remedy.liable, remedy.indemnity, remedy.reasons) == (Liable.UNDETERMINED, None, ("no_evidence",))
+    verdict = next(one for one in remedy.verdicts if one.decision == "objection")
+    assert (verdict.outcome, verdict.reasons) == ("dispute", ("objected_without_evidence",))
+    assert verdict.rules == ("4.5.objection",)
+    assert ("without evidence" in verdict.text.en, "未提供凭证" in verdict.text.zh) == (True, True)
+    assert await world.templates() == ["J20", "J21"]
+
+
+async def test_late_and_without_evidence_says_both(world: World) -> None:
+    case = await lightning(world)
+    remedy = await world.settle(case, "receipt_issue", LATE, evidence=())
+    verdict = next(one for one in remedy.verdicts if one.decision == "objection")
+    assert remedy.reasons == ("late_objection", "no_evidence")
+    assert verdict.reasons == ("objected_late", "objected_without_evidence")
+
+
+@pytest.mark.parametrize(
+    ("by", "at", "liable"),
+    [
+        (Party.MERCHANT, DELIVERED, Liable.CARRIER),
+        (Party.MERCHANT, DELIVERED + timedelta(hours=1), Liable.CARRIER),
+        (Party.MERCHANT, DELIVERED - timedelta(seconds=1), Liable.UNDETERMINED),
+        (Party.MERCHANT, DELIVERED + timedelta(hours=1, seconds=1), Liable.UNDETERMINED),
+        (Party.CONSUMER, DELIVERED, Liable.UNDETERMINED),
+    ],
+)
+async def test_what_the_merchant_gave_between_the_delivery_and_the_objection_counts(
+    world: World, by: Party, at: datetime, liable: Liable
+) -> None:
+    case = await lightning(world)
+    piece = BENCH.model_copy(update={"by": by})
+    await world.run(world.steps.record_evidence, RecordEvidence(case=case, evidence=(piece,), at=at))
+    remedy = await world.settle(case, "receipt_issue", at_receipt(found(severity=50)), evidence=())
+    assert remedy.liable is liable
 
 
 async def test_ruled_for_the_carrier(world: World) -> None:

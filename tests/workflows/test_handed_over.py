@@ -14,12 +14,12 @@ import pytest
 from activities.contract import CycleOutcome, CycleRequest, RecoveryOutcome
 from backhaul.ids import CaseId, claim_ref, settlement_id
 from backhaul.ledger import P
-from backhaul.messages import ConfirmReceipt, ReportReceiptIssue
+from backhaul.messages import ConfirmReceipt
 from backhaul.names import QUEUE, WorkflowType
 from store import ledger
 from tests.replay.recorded import record
 from tests.servers.temporal import start_dev_server
-from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage, world
+from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage, objection, world
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ async def _balance(world: World, account: P) -> int:
 async def test_the_carrier_pays_and_the_insurer_nets_nothing(full: World) -> None:
     case = await full.open(Plan(tier=0))
     await _delivered(case)
-    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),)))
+    await case.say("report_receipt_issue", objection(at_receipt()))
     recovered = await _recovery(case)
     assert (recovered.state, recovered.recovered) == ("collected", cny(36_000))
     claim = claim_ref(CaseId(case.request.merchant_id, case.request.rma_id), "loss")

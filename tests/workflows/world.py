@@ -34,6 +34,7 @@ from backhaul.messages import (
     ConsumerProfile,
     CreateRuling,
     DoorstepFinding,
+    EvidenceRef,
     FirstDecision,
     ImportOrder,
     MerchantProfile,
@@ -43,6 +44,7 @@ from backhaul.messages import (
     OrderPayment,
     PickupOutcome,
     PickupReport,
+    ReportReceiptIssue,
     ReturnLine,
     Slot,
     SubmitEvidence,
@@ -509,4 +511,21 @@ def at_receipt(
     return LineFinding(line_id=line, finding=Finding(finding), quantity=quantity, severity=severity)
 
 
-__all__ = ["Case", "Plan", "WorkflowUpdateFailedError", "World", "at_receipt", "cny", "damage", "request_hash", "world"]
+def objection(*findings: LineFinding) -> ReportReceiptIssue:
+    """The merchant objects, with evidence."""
+    photo = EvidenceRef(ref="bench.jpg", sha256="b" * 64, by=Party.MERCHANT)
+    return ReportReceiptIssue(findings=findings, evidence=(photo,))
+
+
+__all__ = [
+    "Case",
+    "Plan",
+    "WorkflowUpdateFailedError",
+    "World",
+    "at_receipt",
+    "cny",
+    "damage",
+    "objection",
+    "request_hash",
+    "world",
+]

@@ -66,7 +66,7 @@ async def _settled(run: CaseRun, reception: Reception) -> Remedy:
         if remedy.liable is Liable.UNDETERMINED:
             ruled = await ruling(
                 run,
-                "findings differ, the objection came late, or nobody checked what had to be",
+                "findings differ, the objection came late or without evidence, or nobody checked what had to be",
             )
             remedy = await _settle(run, reception, ruled)
         elif remedy.claim_first and remedy.indemnity is not None:

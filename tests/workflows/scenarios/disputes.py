@@ -23,13 +23,12 @@ from backhaul.messages import (
     EvidenceRef,
     ExtendDeadline,
     FindingAnswer,
-    ReportReceiptIssue,
     SubmitEvidence,
 )
 from store import corrections, evidence
 from tests.workflows.scenarios.registry import scenario
 from tests.workflows.scenarios.telling import refused, templates, to_the_merchant, told
-from tests.workflows.world import Case, Plan, WorkflowUpdateFailedError, World, at_receipt, cny, damage
+from tests.workflows.world import Case, Plan, WorkflowUpdateFailedError, World, at_receipt, cny, damage, objection
 
 REVIEWED = Plan(auto=False, reason=Reason.QUALITY, tier=0)
 BEFORE, AFTER = timedelta(minutes=-1), timedelta(minutes=1)
@@ -195,7 +194,7 @@ async def objection_after_lightning_without_cover(world: World) -> Case:
     case = await world.open(Plan(rdv=False))
     await to_the_merchant(case)
     await case.until(lambda s: s.regions["refund"] == "succeeded", "lightning")
-    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(severity=50),)))
+    await case.say("report_receipt_issue", objection(at_receipt(severity=50)))
     await case.waits_for("evidence")
     assert not {"J22", "J30", "J50", "J53"} & set(templates(await case.entries()))
     await case.parks("ruling_needed")
@@ -219,8 +218,7 @@ async def objection_in_the_last_minute(world: World) -> Case:
     waiting = (await case.waits_for("receipt")).waiting
     assert waiting is not None
     await world.until(waiting.due + BEFORE)
-    bench = EvidenceRef(ref="bench.jpg", sha256="b" * 64, by=Party.MERCHANT)
-    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),), evidence=(bench,)))
+    await case.say("report_receipt_issue", objection(at_receipt()))
     await case.parks("ruling_needed")
     assert "merchant: evidence `bench.jpg`" in await case.dispute_shows()
     assert not {"J22", "J30"} & set(templates(await case.entries()))
@@ -270,7 +268,7 @@ async def evidence_windows_of_48_hours(world: World) -> Case:
     await to_the_merchant(case)
     await world.env.sleep(timedelta(hours=50))
     opened = await world.now()
-    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),)))
+    await case.say("report_receipt_issue", objection(at_receipt()))
     due = await due_of(case, "evidence")
     assert timedelta(hours=48) <= due - opened < timedelta(hours=48, minutes=5)
     await case.say("submit_evidence", photo("consumer", "sealed.jpg"))

@@ -33,7 +33,7 @@ from backhaul.messages import (
 from store import ledger
 from tests.workflows.scenarios.registry import scenario
 from tests.workflows.scenarios.telling import refused, templates, to_the_merchant
-from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage
+from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage, objection
 
 # ---- the straight path -----------------------------------------------------------------------------------------
 
@@ -158,10 +158,11 @@ async def receipt_damage_after_lightning(world: World) -> Case:
     case = await world.open()
     await to_the_merchant(case)
     await case.until(lambda s: s.regions["refund"] == "succeeded", "lightning")
-    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),)))
+    await case.say("report_receipt_issue", objection(at_receipt()))
     outcome = await case.end()
     assert (outcome.refunded, outcome.indemnified, outcome.withheld) == (cny(120_000), cny(36_000), cny(0))
     assert outcome.recovery is not None and outcome.regions["inspection"] == "receipt_fail"
+    assert await decided(case, "objection") == ("claim", ("objected_with_evidence",))
     totals = templates(await case.entries())
     assert (totals["J22"], totals["J31"], totals["J34"]) == (120_000, 36_000, 36_000)
     return case
@@ -172,7 +173,7 @@ async def receipt_damage_ordinary(world: World) -> Case:
     """The same before any refund: full refund, the merchant is made whole."""
     case = await world.open(Plan(tier=0))
     await to_the_merchant(case)
-    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(severity=100),)))
+    await case.say("report_receipt_issue", objection(at_receipt(severity=100)))
     outcome = await case.end()
     assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(120_000))
     return case
@@ -410,7 +411,7 @@ async def late_objection(world: World) -> Case:
     await to_the_merchant(case)
     await case.until(lambda s: s.regions["refund"] == "succeeded", "lightning")
     await world.env.sleep(timedelta(hours=50))
-    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),)))
+    await case.say("report_receipt_issue", objection(at_receipt()))
     await case.parks("ruling_needed")
     assert "J22" not in templates(await case.entries())
     await case.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "liability", "carrier")))
@@ -418,6 +419,31 @@ async def late_objection(world: World) -> Case:
     assert outcome.refunded == cny(120_000)
     assert templates(await case.entries())["J22"] == 120_000
     return case
+
+
+@scenario("X10")
+async def objection_without_evidence(world: World) -> Case:
+    """An objection without evidence is a dispute without an advance; what the merchant shows there counts."""
+    case = await world.open()
+    await to_the_merchant(case)
+    await case.until(lambda s: s.regions["refund"] == "succeeded", "lightning")
+    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),)))
+    await case.parks("ruling_needed")
+    assert await decided(case, "objection") == ("dispute", ("objected_without_evidence",))
+    assert not {"J22", "J30", "J34"} & set(templates(await case.entries()))
+    await case.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "liability", "carrier")))
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(36_000))
+    return case
+
+
+async def decided(case: Case, decision: str) -> tuple[str, tuple[str, ...]]:
+    """One decision as `explain` tells it: outcome and reasons, with a sentence in both languages."""
+    told = await case.world.backhaul.explain(case.request.merchant_id, case.request.rma_id)
+    verdict = next(one for one in told.decisions if one.decision == decision)
+    assert "evidence" in verdict.text.en
+    assert "证" in verdict.text.zh
+    return verdict.outcome, verdict.reasons
 
 
 @scenario

@@ -9,10 +9,10 @@ from datetime import timedelta
 
 from backhaul.corrections import CorrectionEvent, CorrectionKind
 from backhaul.ids import CaseId, claim_ref, correction_id
-from backhaul.messages import ApplyApproval, ConfirmReceipt, ReportReceiptIssue, RetryStep, SkipStep
+from backhaul.messages import ApplyApproval, ConfirmReceipt, RetryStep, SkipStep
 from tests.workflows.scenarios.registry import scenario
 from tests.workflows.scenarios.telling import refused, templates, to_the_merchant
-from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage
+from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage, objection
 from worker.corrections import correct
 
 BEFORE, AFTER = timedelta(minutes=-1), timedelta(minutes=1)
@@ -295,7 +295,7 @@ async def receipt_finding_in_the_last_minute(world: World) -> Case:
     case = await world.open(ORDINARY)
     await to_the_merchant(case)
     await world.env.sleep(timedelta(hours=48) + BEFORE)
-    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),)))
+    await case.say("report_receipt_issue", objection(at_receipt()))
     outcome = await case.end()
     assert (outcome.refunded, outcome.indemnified, outcome.withheld) == (cny(120_000), cny(36_000), cny(0))
     totals = templates(await case.entries())

@@ -17,12 +17,12 @@ from backhaul.errors import Refusal
 from backhaul.facts import Risk
 from backhaul.ids import recovery_id
 from backhaul.ledger import CaseRef, I, P, freight_above_cap, made
-from backhaul.messages import ApplyRuling, CloseCase, ConfirmReceipt, ReportReceiptIssue, RetryStep
+from backhaul.messages import ApplyRuling, CloseCase, ConfirmReceipt, RetryStep
 from backhaul.recoveries import RecoveryStatus
 from store import credit, ledger
 from tests.workflows.scenarios.registry import scenario
 from tests.workflows.scenarios.telling import templates, to_the_merchant
-from tests.workflows.world import COAT, Case, Plan, World, at_receipt, cny
+from tests.workflows.world import COAT, Case, Plan, World, at_receipt, cny, objection
 
 LOSS = 36_000
 """30 % of the coat."""
@@ -107,7 +107,7 @@ async def _demanded(world: World, plan: Plan | None = None, **demand: Any) -> Re
     visit = {"after_ms": 0, "outcome": "picked_up", "hold": True}
     await world.outside.script("courier", match, visits=[visit] * 8, demand={"after_ms": 0, **demand})
     await to_the_merchant(case)
-    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(),)))
+    await case.say("report_receipt_issue", objection(at_receipt()))
     return await recovery_of(case)
 
 
@@ -243,7 +243,7 @@ async def _at_fault(world: World, plan: Plan, severity: int = 30) -> Recovering:
     await to_the_merchant(case)
     await case.until(lambda s: s.regions["refund"] == "succeeded", "lightning")
     await world.env.sleep(timedelta(hours=50))
-    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(severity=severity),)))
+    await case.say("report_receipt_issue", objection(at_receipt(severity=severity)))
     await case.parks("ruling_needed")
     await case.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "liability", "consumer")))
     return await recovery_of(case)
@@ -358,7 +358,7 @@ async def under_five_is_waived(world: World) -> Case:
     await to_the_merchant(case)
     await case.until(lambda s: s.regions["refund"] == "succeeded", "lightning")
     await world.env.sleep(timedelta(hours=50))
-    await case.say("report_receipt_issue", ReportReceiptIssue(findings=(at_receipt(severity=10),)))
+    await case.say("report_receipt_issue", objection(at_receipt(severity=10)))
     await case.parks("ruling_needed")
     await case.say("apply_ruling", ApplyRuling(ruling_id=await world.rule(case, "liability", "consumer")))
     assert (await case.end()).recovery is None
