@@ -192,6 +192,8 @@ def _intent(key: str, kind: str, provider: str, case: CaseRef, amount: Money, bo
         lifetime=KEY_LIFETIME,
         case_key=case_key(case),
         body={"case": case.model_dump(mode="json"), **body},
+        numbered=kind in recoveries.IN_PARTS,
+        in_parts=kind in recoveries.IN_PARTS,
     )
 
 

@@ -28,7 +28,7 @@ from store.tables import EffectRow
 PLATFORM = "platform"
 
 
-NUMBERED = frozenset({"refund", "advance", consumer_money.ALTERNATE, consumer_money.CLAIMED})
+NUMBERED = frozenset({"refund", "advance", consumer_money.ALTERNATE, consumer_money.CLAIMED, recoveries.CHARGE})
 """Kinds of which a new number is begun only once the provider has ended the last one."""
 
 
@@ -161,4 +161,5 @@ def _intent(
         case_key=None if case is None else case_key(case),
         body=body,
         numbered=kind in NUMBERED,
+        in_parts=kind in recoveries.IN_PARTS,
     )

@@ -107,6 +107,7 @@ STATUS: dict[str, int] = {
     "claim_denied": 409,
     "claim_contested": 409,
     "uncollectable": 409,
+    "given_up": 409,
     "no_answer": 504,
     # store and money
     "effect_conflict": 409,

@@ -39,6 +39,9 @@ REASONS: dict[str, Attention] = {
     "claim_denied": Attention("The insurer denied the claim; its reserve is released.", SKIP_PROVEN),
     "claim_contested": Attention("The carrier contests the demand: a human rules whether it owes it.", RULING),
     "uncollectable": Attention("What the consumer owes could not be collected: try again, or rule.", RULING),
+    "given_up": Attention(
+        "A charge or set-off was given up without the provider's word and may still succeed: a human rules.", RULING
+    ),
     "insurer_late": Attention("The insurer has not decided, or not paid, within its time.", RETRY),
     "late_scan": Attention("The courier has the goods of a case that ended; press once they are dealt with.", RETRY),
     "funding_refused": Attention("The insurer refuses to pay the platform; the merchant has the money.", RETRY),

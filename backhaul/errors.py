@@ -117,6 +117,7 @@ CODES: dict[str, str] = {
     "claim_denied": "The insurer denied the claim.",
     "claim_contested": "The carrier contests the demand.",
     "uncollectable": "What the consumer owes could not be collected.",
+    "given_up": "The last attempt was given up without the provider's word: no other one leaves before a ruling.",
     "no_answer": "No answer came in time.",
     # store and money
     "effect_conflict": "This payment key was used before for another amount, payee or purpose.",

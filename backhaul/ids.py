@@ -155,9 +155,15 @@ def notice_key(case: CaseId, about: str, n: int = 1, within: str = "") -> str:
 
 
 def previous_key(key: str) -> str | None:
-    """The key of the attempt before; None for the first one."""
-    purpose, _, n = key.rpartition(":")
-    return f"{purpose}:{int(n) - 1}" if n.isdigit() and int(n) > 1 else None
+    """The key of the attempt (`m:r:refund.pay-1:2`), or of the part of a recovery (`{ref}:set_off.2`), before; None for
+    the first one."""
+    purpose, _, last = key.rpartition(":")
+    if last.isdigit():
+        return f"{purpose}:{int(last) - 1}" if int(last) > 1 else None
+    step, _, n = last.rpartition(".")
+    if not step or not n.isdigit() or int(n) < 2:
+        return None
+    return recovery_key(purpose, step, int(n) - 1)
 
 
 def account_key(refund: str) -> str:

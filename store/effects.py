@@ -61,6 +61,8 @@ class Intent:
     body: Mapping[str, Any] = field(default_factory=dict)
     numbered: bool = False
     """The key ends with a number that rises only when the provider has ended the attempt before (domain 6, 14)."""
+    in_parts: bool = False
+    """Of a numbered key: the attempt before may also have succeeded, for it may have got a part only."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ async def begin(
     if row is None:
         # Two that begin at once: the later one breaks on the key, and `Store.run` lets it find the other's row.
         if intent.numbered:
-            await _need_last_ended(session, intent.key)
+            await _need_last_ended(session, intent)
         row = _fresh(intent, at)
         session.add(row)
     _same(row, intent)
@@ -147,16 +149,19 @@ async def begin(
     return row, Next.LOOK_UP_FIRST if row.attempts else Next.SEND
 
 
-async def _need_last_ended(session: AsyncSession, key: str) -> None:
-    """A new number needs the failure of the one before it, said by the provider itself and not by a second person.
+async def _need_last_ended(session: AsyncSession, intent: Intent) -> None:
+    """A new number needs the end of the one before it, said by the provider itself and not by a second person: a
+    failure; of what is done in parts, also a success.
 
     Raises Rejected(`proof_refused`)."""
-    before = previous_key(key)
+    before = previous_key(intent.key)
     if before is None:
         return
     row = await get(session, before)
-    if row is None or row.state != Outcome.FAILED or row.code == GIVEN_UP:
-        raise Rejected("proof_refused", f"{key} cannot leave: {before} has not failed at the provider")
+    failed = row is not None and row.state == Outcome.FAILED and row.code != GIVEN_UP
+    got_a_part = row is not None and row.state == Outcome.SUCCEEDED and intent.in_parts
+    if not failed and not got_a_part:
+        raise Rejected("proof_refused", f"{intent.key} cannot leave: {before} has not ended at the provider")
 
 
 def _fresh(intent: Intent, at: datetime) -> EffectRow:
@@ -209,10 +214,14 @@ async def finish(
     also: Also | None = None,
     failed: Failed | None = None,
 ) -> None:
-    """Keep a terminal answer and what follows from it; posting comes last. A kept success stays.
+    """Keep a terminal answer and what follows from it; posting comes last. A kept success stays. A failure of what a
+    second person had given up is noted as the provider's; what follows from it was posted then.
 
     Raises Rejected(`effect_conflict`) where the provider names another amount or payee."""
     if row.state == Outcome.SUCCEEDED or row.state == answer.outcome:
+        if row.state == Outcome.FAILED and row.code == GIVEN_UP:
+            row.code, row.provider_ref = answer.code, answer.ref
+            session.add(row)
         return
     if answer.amount is not None and (answer.amount.minor, answer.amount.currency) != (
         row.amount_minor,

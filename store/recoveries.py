@@ -22,6 +22,8 @@ from store.tables import EffectRow, JournalHeadRow, RecoveryRow
 
 SET_OFF, CHARGE = "set_off", "charge"
 """Kinds of the effects that set a demand off, and that charge a consumer."""
+IN_PARTS = frozenset({SET_OFF, CHARGE})
+"""Those that get what they can: the next number takes of the rest. It leaves only once the last one has ended."""
 ENDED = frozenset({"collected", "partial", "waived"})
 """States of a recovery that is over."""
 _OWED = frozenset({"J50", "J51", "J52"})

@@ -87,6 +87,7 @@ class Parked:
     key: str | None
     """The payment key, where the step moves money."""
     skippable: bool = True
+    retriable: bool = True
     deciding: bool = False
     """An operator's skip is being proved: nobody else frees the step meanwhile."""
     command: str | None = None
@@ -436,6 +437,13 @@ class Desk:
             reject("not_parked")
         return found
 
+    def retriable_effect(self, step: str | None) -> Parked:
+        """The same, for a step that may be tried again. Else the update is refused with `given_up`."""
+        parked = self.parked_effect(step)
+        if not parked.retriable:
+            reject("given_up")
+        return parked
+
     def skippable_effect(self, step: str | None) -> Parked:
         """The same, for a step that may be skipped. Else the update is refused with `not_waiting`."""
         parked = self.parked_effect(step)
@@ -473,6 +481,7 @@ class Desk:
         effect: bool = False,
         key: str | None = None,
         skippable: bool = True,
+        retriable: bool = True,
         freed: Callable[[], bool] | None = None,
         within_s: float | None = None,
         looks_again: bool = False,
@@ -486,7 +495,7 @@ class Desk:
             reason, headline = reason_of(reason), f"{reason}: {headline}"
         span = timedelta(seconds=within_s or self.park_s)
         now = workflow.now()
-        parked = Parked(step, reason, headline, now, now + span, effect, key, skippable)
+        parked = Parked(step, reason, headline, now, now + span, effect, key, skippable, retriable)
         self.parked.append(parked)
         free = freed or (lambda: False)
         while not (free() or parked.command or self.close_reason):

@@ -30,13 +30,13 @@ class OperatorDoors:
 
     @workflow.update(name=Update.RETRY_STEP.value, description=UPDATE_DESCRIPTIONS[Update.RETRY_STEP])
     def retry_step(self, said: RetryStep) -> Ack:
-        parked = self.desk.parked_effect(said.step)
+        parked = self.desk.retriable_effect(said.step)
         parked.command = "retry"
         return self._took(f"tries {parked.step} again", Party.OPERATOR)
 
     @retry_step.validator
     def _retry_step_ok(self, said: RetryStep) -> None:
-        self.desk.parked_effect(said.step)
+        self.desk.retriable_effect(said.step)
 
     @workflow.update(name=Update.SKIP_STEP.value, description=UPDATE_DESCRIPTIONS[Update.SKIP_STEP])
     async def skip_step(self, said: SkipStep) -> Ack:

@@ -28,7 +28,7 @@ from workflows.stages.from_consumer import from_consumer
 class Recovery(OperatorDoors):
     """One indemnity on its way back to the insurer, or a refund by lightning on its way back to us."""
 
-    asks_for_ruling = frozenset({"claim_contested", "uncollectable", "no_answer"})
+    asks_for_ruling = frozenset({"claim_contested", "uncollectable", "given_up", "no_answer"})
 
     @workflow.init
     def __init__(self, request: StartRecovery | None = None) -> None:

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 
-from activities.contract import Found, Proof, RecoveryPlan, RemitRecovery, StartRecovery
-from activities.declarations import remit_recovery
+from activities.contract import Found, Proof, ProveTerminal, RecoveryPlan, RemitRecovery, StartRecovery
+from activities.declarations import prove_terminal, remit_recovery
 from backhaul.facts import Party
 from backhaul.ids import CaseId, recovery_id, recovery_key, recovery_ref
 from backhaul.messages import WaitView
@@ -18,6 +18,12 @@ from workflows.case_run import CaseDesk
 
 OWED, UNCOLLECTABLE = "owed", "uncollectable"
 """What a ruling on a recovery says."""
+GIVEN_UP = "given_up"
+"""Why a recovery is parked whose last attempt may still succeed: no other one leaves."""
+SUCCEEDED, FAILED, APPROVED = "succeeded", "failed", "approved"
+"""How a step is proved to have ended: by the provider's books, or by a second person."""
+ENDED_OUTSIDE = frozenset({SUCCEEDED, FAILED})
+NOT_SHOWN = "proof_refused"
 SHOWN_EVENTS = 30
 
 
@@ -91,21 +97,33 @@ class RecoveryRun(CaseDesk):
             case=self.request.case, plan=self.plan, amount=amount, patience=self.patience, n=self.remittances
         )
         done = await self.effect(remit_recovery, asked, key=lambda a: recovery_key(a.plan.ref, "remit", a.n))
-        if not isinstance(done, Proof) or done.state == "succeeded":
+        if not isinstance(done, Proof) or done.state == SUCCEEDED:
             self.sent += amount.minor
             self.tell(f"{amount} remitted to the insurer", Party.PLATFORM)
 
     async def decide(self, reason: str, headline: str, step: str) -> Found | None:
-        """A human looks: a ruling on the recovery, or None to try again."""
+        """A human looks: a ruling on the recovery, or None to try again; which nobody can after `given_up`."""
         self.mail.forget_decisions()
         await self.park(
-            reason, headline, step=step, effect=True, skippable=False, freed=lambda: self.mail.ruling is not None
+            reason,
+            headline,
+            step=step,
+            effect=True,
+            skippable=False,
+            retriable=reason != GIVEN_UP,
+            freed=lambda: self.mail.ruling is not None,
         )
         found, self.mail.ruling = self.mail.ruling, None
         if found is not None:
             self.ruling_id = found.id
             self.tell(f"ruled: {found.outcome}", Party.OPERATOR)
         return found
+
+    async def outside(self, key: str) -> str:
+        """What the provider's own books say by now of what a second person gave up: succeeded (which is posted with
+        it), failed, or neither."""
+        asked = ProveTerminal(case=self.request.case, key=key)
+        return (await self.effect(prove_terminal, asked, hand_back=frozenset({NOT_SHOWN}))).state
 
 
 def after(seconds: float, since: datetime | None = None) -> datetime:

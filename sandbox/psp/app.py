@@ -118,6 +118,13 @@ class Payer(Strict):
     state: Literal["short", "funded", "closed"]
 
 
+class ChargeEnd(Strict):
+    """A pending charge succeeds, or fails with the `code`, now."""
+
+    key: Text
+    code: Code | None = None
+
+
 class Bounce(Strict):
     """A refund that succeeded and comes back now: the payee's bank did not take it."""
 
@@ -138,6 +145,7 @@ class Psp(Party):
         self.control("/accounts", Account, self._account)
         self.control("/payers", Payer, self._payer)
         self.control("/bounces", Bounce, self._bounce_now)
+        self.control("/charges", ChargeEnd, self._charge_now)
         self.webhooks = Webhooks(self.book, self.faults, settings)
         add_webhooks(self, self.webhooks)
 
@@ -285,6 +293,14 @@ class Psp(Party):
             self.book.plan("charge", charge_id, payload, at_us=call.now_us + script.after_ms * 1000)
         view = _charge_view(self._charge_of(charge_id))
         return Made(view, charge_id, 201, wanted.amount, wanted.currency, "platform")
+
+    def _charge_now(self, call: Call[ChargeEnd]) -> Body:
+        row = self.book.one("SELECT * FROM charges WHERE key = ?", call.body.key)
+        if row is None or row["state"] != "pending":
+            raise Refusal(409, "not_pending", "only what is pending can end", field="key")
+        code = call.body.code
+        self._charge_later(row["id"], {"state": "failed" if code else "succeeded", "code": code, "collects": None})
+        return _charge_view(self._charge_of(row["id"]))
 
     def _charge_later(self, charge_id: str, payload: dict[str, Any]) -> None:
         """End a pending charge. Nothing is taken from an abnormal account."""

@@ -8,14 +8,15 @@ from sqlmodel import col, select
 
 from backhaul.errors import Rejected
 from backhaul.facts import BookRef, CoverKind, Risk
+from backhaul.ids import previous_key
 from backhaul.money import Money
 from store.authority import binding
 from store.effects import GIVEN_UP
 from store.reconcile.journal import MOVES
 from store.reconcile.look import Books, Finding, amount
+from store.recoveries import IN_PARTS, SET_OFF
 from store.tables import ApprovalRow, CaseRow, CoverageRow, DecisionRow, EffectRow
 
-CHARGE = "charge"
 BY_COVER = {
     "freight_benefit": CoverKind.RFI.value,
     "indemnity": CoverKind.RDV.value,
@@ -82,32 +83,31 @@ async def _founded(books: Books) -> AsyncIterator[Finding]:
 
 
 async def keys_rise_on_proof(books: Books) -> AsyncIterator[Finding]:
-    """14: a payment key's n rises only after the attempt before it was proved terminal: failed, never unknown."""
+    """14: a payment key's n rises only after the attempt before it was proved terminal: failed, never unknown; a
+    charge and a set-off also after a part."""
     async for window in books.windows(EffectRow.key):
         some = select(EffectRow.key, EffectRow.kind).where(
             col(EffectRow.key) > window["after"], col(EffectRow.key) <= window["upto"]
         )
         later = {}
-        charges = set()
         for key, kind in await books.session.exec(some):
-            attempt = key.rpartition(":")[2]
-            if kind in MOVES and attempt.isdigit() and int(attempt) > 1:
-                before_it = f"{key.rpartition(':')[0]}:{int(attempt) - 1}"
-                later[before_it] = key
-                if kind == CHARGE:
-                    charges.add(before_it)
+            rises = kind == SET_OFF or (kind in MOVES and key.rpartition(":")[2].isdigit())
+            before_it = previous_key(key) if rises else None
+            if before_it is not None:
+                later[before_it] = key, kind
         if not later:
             continue
         before = select(EffectRow.key, EffectRow.state, EffectRow.code).where(col(EffectRow.key).in_(sorted(later)))
         states = {
-            key: "given up by a second person" if code == GIVEN_UP else state
+            key: "given up by a second person" if state == "failed" and code == GIVEN_UP else state
             for key, state, code in await books.session.exec(before)
         }
-        for key, follower in later.items():
-            if states.get(key) == "succeeded" and key in charges:
-                continue  # a charge that got a part has ended; the rest is a new one
-            if states.get(key) != "failed":
-                yield Finding(14, "key_after_unknown", follower, f"{key} failed", states.get(key) or "never begun")
+        for key, (follower, kind) in later.items():
+            state = states.get(key)
+            if state == "succeeded" and kind in IN_PARTS:
+                continue  # what got a part has ended; the rest is a new one
+            if state != "failed":
+                yield Finding(14, "key_after_unknown", follower, f"{key} failed", state or "never begun")
 
 
 async def decided_by_its_book(books: Books) -> AsyncIterator[Finding]:

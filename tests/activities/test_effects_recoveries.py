@@ -101,6 +101,43 @@ async def test_a_charge_that_fails_takes_nothing_and_proves_it(k: Kit) -> None:
     await _thawed(k)
 
 
+async def test_no_charge_follows_on_one_that_a_second_person_gave_up(k: Kit) -> None:
+    """Not before the channel itself ends it: it may still collect."""
+    asked = await _owes(k, "given-up-charge")
+    again = asked.model_copy(update={"n": 2})
+    await k.world.script("psp", key(asked), state="pending")
+    assert code_of(await k.fails(k.payments.charge_receivable, asked)) == ("Unknown", "pending")
+    assert code_of(await k.fails(k.payments.charge_receivable, again)) == ("Rejected", "proof_refused")
+    approval = await k.approve(asked.case, key(asked), OWED, "platform")
+    prove = ProveTerminal(case=asked.case, key=key(asked))
+    assert code_of(await k.fails(k.payments.prove_terminal, prove)) == ("Rejected", "proof_refused")
+    approved = prove.model_copy(update={"approval_id": approval})
+    assert (await k.run(k.payments.prove_terminal, approved)).state == "approved"
+    assert code_of(await k.fails(k.payments.charge_receivable, again)) == ("Rejected", "proof_refused")
+    await k.world.control("psp", "charges", {"key": key(asked), "code": "channel_closed"})
+    assert code_of(await k.fails(k.payments.charge_receivable, again)) == ("Rejected", "proof_refused")
+    assert (await k.run(k.payments.prove_terminal, prove)).state == "failed"
+    assert (await k.run(k.payments.charge_receivable, again)).amount == OWED
+    assert await k.numbers(asked.case) == [*("J20", "J50"), "J51"]
+    await _thawed(k)
+
+
+async def test_a_charge_that_was_given_up_and_succeeds_is_booked_and_not_repeated(k: Kit) -> None:
+    asked = await _owes(k, "late-charge")
+    await k.world.script("psp", key(asked), state="pending")
+    await k.fails(k.payments.charge_receivable, asked)
+    approval = await k.approve(asked.case, key(asked), OWED, "platform")
+    prove = ProveTerminal(case=asked.case, key=key(asked))
+    await k.run(k.payments.prove_terminal, prove.model_copy(update={"approval_id": approval}))
+    await k.world.control("psp", "charges", {"key": key(asked)})
+    assert (await k.run(k.payments.prove_terminal, prove)).state == "succeeded"
+    assert (await k.run(k.payments.charge_receivable, asked)).amount == OWED
+    again = await k.run(k.payments.charge_receivable, asked.model_copy(update={"n": 2}))
+    assert (again.amount.minor, again.left.minor) == (0, 0)
+    assert (await k.numbers(asked.case)).count("J51") == 1
+    await _thawed(k)
+
+
 # ---- set-off --------------------------------------------------------------------------------------------------------
 
 
@@ -143,6 +180,25 @@ async def test_a_set_off_whose_answer_is_lost_is_posted_once(k: Kit) -> None:
     assert [n for n in await k.numbers(asked.case) if n in {"J40", "J41"}] == ["J40", "J41"]
     nothing = await k.run(k.couriers.set_off_demand, asked.model_copy(update={"n": 2}))
     assert (nothing.amount.minor, nothing.collected.minor) == (0, 10_000)
+
+
+async def test_no_set_off_follows_on_one_that_a_second_person_gave_up(k: Kit) -> None:
+    """What we owe the carrier is there again, and yet only the carrier's own word lets the next number leave."""
+    asked = await _demanded(k, "given-up-off", 50_000, answer="silent")
+    of = f"{asked.plan.ref}:set_off"
+    again = asked.model_copy(update={"n": 2})
+    await k.world.faults("courier", {"match": "POST /v1/set_offs", "kind": "unavailable_before", "times": 1})
+    await k.fails(k.couriers.set_off_demand, asked)
+    approval = await k.approve(asked.case, of, OWED, "platform")
+    proof = ProveTerminal(case=asked.case, key=of, approval_id=approval)
+    assert (await k.run(k.payments.prove_terminal, proof)).state == "approved"
+    assert code_of(await k.fails(k.couriers.set_off_demand, again)) == ("Rejected", "proof_refused")
+    gateway = k.world.gateways.courier("sandbox")
+    await gateway.set_off(of, asked.plan.ref, OWED)  # the call that was lost on its way arrives
+    assert (await k.run(k.payments.prove_terminal, proof.model_copy(update={"approval_id": None}))).state == "succeeded"
+    assert (await k.run(k.couriers.set_off_demand, asked)).collected == OWED
+    assert [n for n in await k.numbers(asked.case) if n in {"J40", "J41"}] == ["J40", "J41"]
+    await _rest_of_payable(k, asked.case)
 
 
 async def test_a_carrier_that_paid_meanwhile_is_not_set_off(k: Kit) -> None:

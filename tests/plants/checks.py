@@ -14,11 +14,11 @@ from datetime import timedelta
 
 from activities.steps.desk import id_of
 from backhaul.errors import Rejected, Unknown
-from backhaul.ids import next_key, payment_key
+from backhaul.ids import next_key, payment_key, recovery_key
 from backhaul.ledger import made, refund_due, refund_succeeded
 from backhaul.policy.library import load_library
 from store import claims, credit, ledger, recoveries, refunds, settlement
-from store.effects import Answer, Intent, Outcome, run_effect
+from store.effects import GIVEN_UP, Answer, Intent, Outcome, begin, run_effect
 from store.engine import Store
 from store.reconcile import Books, check_line, snapshot
 from tests.approvals import CreateApproval, create_approval
@@ -148,7 +148,7 @@ async def inv13(world: World, store: Store) -> None:
 
 
 async def inv14(world: World, store: Store) -> None:
-    """A refund's answer is not known, and somebody tries the next number."""
+    """A refund's answer is not known, and somebody tries the next number; a set-off was given up, and so do they."""
     await world.order()
     case = (await world.judge()).case
     key = payment_key(id_of(case), "refund.o1-p1")
@@ -156,6 +156,20 @@ async def inv14(world: World, store: Store) -> None:
         await _pay(world, store, key, _lost)
     with suppress(Rejected):
         await _pay(world, store, next_key(key), _ok)
+    first = recovery_key("m1.r1.loss.1", recoveries.SET_OFF)
+    async with store.transaction() as session:
+        row, _ = await begin(session, _set_off(first), AT)
+        row.state, row.code = Outcome.FAILED.value, GIVEN_UP
+        session.add(row)
+    with suppress(Rejected):
+        async with store.transaction() as session:
+            await begin(session, _set_off(recovery_key("m1.r1.loss.1", recoveries.SET_OFF, 2)), AT)
+
+
+def _set_off(key: str) -> Intent:
+    return Intent(
+        key, recoveries.SET_OFF, "c", yuan("10.00"), "platform", timedelta(days=30), numbered=True, in_parts=True
+    )
 
 
 async def inv15(world: World, store: Store) -> None:

@@ -134,10 +134,14 @@ PLANTS: dict[str, Plant] = {
         "store/effects.py",
         (
             (
-                "        if intent.numbered:\n            await _need_last_ended(session, intent.key)\n",
+                "        if intent.numbered:\n            await _need_last_ended(session, intent)\n",
                 "",
             ),
         ),
+    ),
+    # A second person's word is as good as the provider's.
+    "inv14_new_key_on_given_up": Plant(
+        "key_after_unknown", "store/effects.py", ((" and row.code != GIVEN_UP\n    got_a_part", "\n    got_a_part"),)
     ),
     # Who goes stays on the visit.
     "inv15_visit_left_open": Plant(

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backhaul.errors import Rejected
-from backhaul.ids import next_key
+from backhaul.ids import next_key, previous_key, recovery_key
 from backhaul.money import Money
 from store import effects
 from store.effects import Answer, Intent, Outcome
@@ -26,6 +26,12 @@ def intent(n: int) -> Intent:
     for _ in range(n - 1):
         key = next_key(key)
     return Intent(key, "refund", "psp", Money(minor=100), "c1", timedelta(days=30), numbered=True)
+
+
+def test_a_set_off_follows_on_the_one_before() -> None:
+    """The first part of a recovery has no number."""
+    keys = [recovery_key("m1.r1.loss.1", "set_off", n) for n in (1, 2, 3)]
+    assert [previous_key(key) for key in keys] == [None, *keys[:2]]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -18,6 +18,13 @@ EFFECT = (
     " attempts, created_at, approval_id) VALUES ('{}', 'refund', 'm1/r1', 'psp', {}, 'CNY', 'c1', '{{}}', 'x', '{}', 1,"
     " '2025-06-03 08:00:00', {})"
 )
+OTHER = (
+    "INSERT INTO effects (key, kind, case_key, provider, amount_minor, currency, payee, request, request_hash, state,"
+    " code, attempts, created_at) VALUES ('{}', '{}', 'm1/r1', 'p', 5, 'CNY', 'platform', '{{}}', 'x', '{}', {}, 1,"
+    " '2025-06-03 08:00:00')"
+)
+CHARGES = OTHER.format("m1:r1:collect.x:{}", "charge", "{}", "{}")
+SET_OFFS = OTHER.format("x:set_off{}", "set_off", "{}", "NULL")
 APPROVAL = (
     "INSERT INTO approvals (approval_id, case_key, subject, amount_minor, currency, payee, prepared_by, approved_by,"
     " note, binding, at, used_by) VALUES ('a1', 'm1/r1', 's', 5, 'CNY', 'm1', 'anna', '{}', '', '{}',"
@@ -62,6 +69,8 @@ PLANTED: list[tuple[str, tuple[str, ...]]] = [
      (APPROVAL.format("boss", "x", f"'{REFUND}'"), EFFECT.format(REFUND, 84_000, "succeeded", "'a1'"))),
     ("unfounded", ("UPDATE decisions SET facts_hash = ''",)),
     ("key_after_unknown", (EFFECT.format("m1:r1:refund.o1-p1:2", 1, "sent", "NULL"),)),
+    ("key_after_unknown", (CHARGES.format(1, "failed", "'no_answer'"), CHARGES.format(2, "succeeded", "NULL"))),
+    ("key_after_unknown", (SET_OFFS.format("", "sent"), SET_OFFS.format(".2", "succeeded"))),
     ("closed_and_open", (CASES.format("waiting_on = 'courier'"),)),
     ("closed_and_open",
      (CASES.format("outcome = 'closed_by_operator', status = '{\"regions\": {\"logistics\": \"delivered\"}}'"),)),

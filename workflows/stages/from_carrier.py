@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from temporalio import workflow
@@ -11,11 +12,28 @@ from activities.declarations import check_demand, demand_recovery, set_off_deman
 from backhaul.facts import Party
 from backhaul.ids import recovery_key
 from backhaul.money import Money
-from workflows.recovery_run import UNCOLLECTABLE, RecoveryRun, after
+from workflows.recovery_run import (
+    APPROVED,
+    ENDED_OUTSIDE,
+    FAILED,
+    GIVEN_UP,
+    SUCCEEDED,
+    UNCOLLECTABLE,
+    RecoveryRun,
+    after,
+)
 
 LOOKS = 10
 """How often the carrier's answer is looked up within its time."""
 PAID_IN_CASH = frozenset({"already_decided"})
+
+
+@dataclass
+class SetOffs:
+    """The number of the next set-off, or of the one that was given up and may still take place."""
+
+    n: int = 1
+    given_up: bool = False
 
 
 async def from_carrier(run: RecoveryRun) -> None:
@@ -25,7 +43,7 @@ async def from_carrier(run: RecoveryRun) -> None:
     What the carrier contests, and what neither comes nor can be set off, a human rules on."""
     span = run.request.terms.demand_answer_s
     demanded = await _demand(run)
-    due, ruled, set_off_before, set_offs = after(span), False, False, 1
+    due, ruled, set_off_before, set_offs = after(span), False, False, SetOffs()
     while True:
         answer = await _answer(run, demanded, due, ruled)
         if answer.withdrawn and answer.state == "accepted" and not set_off_before:
@@ -36,14 +54,14 @@ async def from_carrier(run: RecoveryRun) -> None:
         contested = not ruled and answer.state in {"contested", "paid"}
         if not contested and (ruled or answer.state == "accepted" or _silence_counts(run, answer)):
             upto = answer.accepted if answer.accepted is not None and not ruled else demanded
-            set_offs += await _set_off(run, upto, set_offs)
+            await _set_off(run, upto, set_offs)
             if run.collected >= demanded.minor:
                 return
             contested = not ruled and answer.state == "accepted" and run.collected >= upto.minor
             if not contested and not set_off_before:
                 set_off_before, due = True, after(span)
                 continue
-        found = await _ask_human(run, demanded, answer, contested=contested)
+        found = await _ask_human(run, demanded, set_offs, contested=contested)
         if found == UNCOLLECTABLE:
             return
         due = after(span)
@@ -100,30 +118,42 @@ async def _came(run: RecoveryRun, collected: Money | None) -> None:
     await run.remit(run.money(more))
 
 
-async def _set_off(run: RecoveryRun, upto: Money, n: int) -> int:
-    """J41, up to what we owe the carrier. How many numbers were used up: a number is not used again once the carrier
-    has noted it, or has refused it since it paid in cash meanwhile."""
-    asked = SetOffDemand(case=run.request.case, plan=run.plan, upto=upto, n=n, patience=run.patience)
-    done = await run.effect(
-        set_off_demand, asked, key=lambda a: recovery_key(a.plan.ref, "set_off", a.n), hand_back=PAID_IN_CASH
-    )
-    if isinstance(done, SetOff):
-        await _came(run, done.collected)
-        return 1 if done.amount else 0
-    if done.state == "succeeded":
-        await _came(run, upto)
-    return 1
+def _key(run: RecoveryRun, set_offs: SetOffs) -> str:
+    return recovery_key(run.plan.ref, "set_off", set_offs.n)
 
 
-async def _ask_human(run: RecoveryRun, demanded: Money, answer: DemandState, *, contested: bool) -> str | None:
-    """What a ruling says; None: try again."""
+async def _set_off(run: RecoveryRun, upto: Money, set_offs: SetOffs) -> None:
+    """J41, up to what we owe the carrier. A number is not used again once the carrier has noted it, or has refused it
+    since it paid in cash meanwhile; none follows on one that was given up before the carrier's books end it."""
+    if set_offs.given_up:
+        said = await run.outside(_key(run, set_offs))
+        set_offs.given_up, set_offs.n = said not in ENDED_OUTSIDE, set_offs.n + (said == FAILED)
+        if set_offs.given_up:
+            return
+    while True:
+        asked = SetOffDemand(case=run.request.case, plan=run.plan, upto=upto, n=set_offs.n, patience=run.patience)
+        done = await run.effect(set_off_demand, asked, key=lambda _: _key(run, set_offs), hand_back=PAID_IN_CASH)
+        if isinstance(done, SetOff):
+            set_offs.n += 1 if done.amount else 0
+            await _came(run, done.collected)
+            return
+        if done.state != SUCCEEDED:  # else proved by the carrier's books: the same key now answers what it took
+            set_offs.given_up = done.state == APPROVED
+            set_offs.n += 0 if set_offs.given_up else 1
+            return
+
+
+async def _ask_human(run: RecoveryRun, demanded: Money, set_offs: SetOffs, *, contested: bool) -> str | None:
+    """What a ruling says; None: try again. While a set-off that was given up may still take place, only a ruling."""
     rest = demanded - run.money(run.collected)
-    if contested:
+    if set_offs.given_up:
+        headline = f"{rest} did not come: {_key(run, set_offs)} was given up without the carrier's word"
+    elif contested:
         headline = f"the carrier contests {rest} of the {demanded} demanded"
     else:
         headline = (
             f"{rest} of the {demanded} demanded did not come, and we owe the carrier nothing to set it off against"
         )
-    reason = "claim_contested" if contested else "no_answer"
+    reason = GIVEN_UP if set_offs.given_up else "claim_contested" if contested else "no_answer"
     found = await run.decide(reason, headline, "demand_recovery")
     return None if found is None else found.outcome

@@ -15,9 +15,9 @@ import pytest
 from activities.contract import RecoveryOutcome
 from backhaul.errors import Refusal
 from backhaul.facts import Risk
-from backhaul.ids import recovery_id
+from backhaul.ids import collect_key, recovery_id
 from backhaul.ledger import CaseRef, I, P, freight_above_cap, made
-from backhaul.messages import ApplyRuling, CloseCase, ConfirmReceipt, RetryStep
+from backhaul.messages import ApplyRuling, CloseCase, ConfirmReceipt, RetryStep, SkipStep
 from backhaul.recoveries import RecoveryStatus
 from store import credit, ledger
 from tests.workflows.scenarios.registry import scenario
@@ -111,7 +111,7 @@ async def _demanded(world: World, plan: Plan | None = None, **demand: Any) -> Re
     return await recovery_of(case)
 
 
-async def _owe_the_carrier(case: Case, minor: int) -> None:
+async def _owe_the_carrier(case: Case, minor: int, waybill: str = "older") -> None:
     """Freight of another parcel that we have not paid yet."""
     request = case.request
     about = CaseRef(
@@ -120,7 +120,7 @@ async def _owe_the_carrier(case: Case, minor: int) -> None:
         rma_id=request.rma_id,
         consumer_ref=f"c-{request.order_id}",
     )
-    owed = freight_above_cap(about, cny(minor), bearer="merchant", courier="sandbox", waybill="older")
+    owed = freight_above_cap(about, cny(minor), bearer="merchant", courier="sandbox", waybill=waybill)
     async with case.world.store.transaction() as session:
         await ledger.post(session, made(owed), await case.now())
 
@@ -192,6 +192,39 @@ async def carrier_accepts_a_part(world: World) -> Case:
     assert (totals["J44"], totals["J41"], totals["J40"], totals["J42"]) == (10_000, 26_000, 36_000, 36_000)
     assert await books(world, P.CARRIER_PAYABLE) == -(50_000 - 26_000)
     assert await books(world, P.RECOVERIES_OWED) == await books(world, I.SUBROGATION) == 0
+    return case
+
+
+@scenario("X27", timer="recovery.demand_answer")
+async def set_off_given_up(world: World) -> Case:
+    """Nobody can say whether a set-off took place, and it is given up: no other follows until the carrier's books show
+    it; then it is booked, and the rest is set off under the next number."""
+    recovery = await _demanded(world, answer="silent")
+    case = recovery.case
+    await recovery.waits("demand_answer")
+    told = await case.now()
+    await _owe_the_carrier(case, 10_000)
+    await world.outside.faults("courier", {"match": "POST /v1/set_offs", "kind": "unavailable_before"})
+    await world.until(told + timedelta(days=15, hours=4))
+    parked = await recovery.until(lambda s: s.attention is not None, "parked")
+    assert parked.attention is not None and parked.attention.step == "set_off_demand"
+    first = f"{recovery.claim_ref}:set_off"
+    await recovery.say("skip_step", SkipStep(approval_id=await world.approve(case, first, 10_000, "platform")))
+    await world.outside.faults("courier")
+    await _owe_the_carrier(case, 5_000, "newer")
+    await world.until(told + timedelta(days=31))
+    parked = await recovery.parks("given_up")
+    assert parked.attention is not None and first in parked.attention.headline and not parked.collected.minor
+    await world.outside.gateways.courier("sandbox").set_off(first, recovery.claim_ref, cny(10_000))
+    await recovery.rule("owed")
+    await recovery.until(lambda s: s.collected == cny(10_000), "the one that was given up")
+    await world.until(await case.now() + timedelta(days=15, hours=1))
+    await recovery.until(lambda s: s.collected == cny(15_000), "the next one")
+    await recovery.parks("no_answer")
+    totals = templates(await case.entries())
+    assert (totals["J41"], totals["J42"]) == (15_000, 15_000)
+    await recovery.rule("uncollectable")
+    assert (await recovery.outcome()).recovered == cny(15_000)
     return case
 
 
@@ -295,6 +328,65 @@ async def clawback_in_parts_then_written_off(world: World) -> Case:
     assert await frozen(case) == (True, 0)
     assert await books(world, P.CONSUMER_RECEIVABLE) == 0
     return case
+
+
+async def _given_up(world: World) -> tuple[Recovering, str]:
+    """The charge stays pending to the end, and a second person gives it up: nothing goes on but by a ruling."""
+    recovery = await _at_fault(world, Plan(rdv=False))
+    case = recovery.case
+    due = await recovery.waits("payment")
+    key = collect_key(case.id, recovery.claim_ref, 1)
+    await world.outside.script("psp", key, state="pending")
+    await world.until(due + timedelta(hours=4))
+    await recovery.parks("pending")
+    approval = await world.approve(case, key, LOSS, "platform")
+    await recovery.say("skip_step", SkipStep(approval_id=approval))
+    parked = await recovery.parks("given_up")
+    assert parked.attention is not None and key in parked.attention.headline
+    assert parked.attention.send.startswith("apply_ruling")
+    with pytest.raises(Refusal) as refused:
+        await recovery.say("retry_step", RetryStep())
+    assert refused.value.code == "given_up"
+    await recovery.rule("owed")
+    due = await recovery.waits("payment")
+    await world.until(due + A_MOMENT)
+    await recovery.parks("given_up")
+    assert "J51" not in templates(await case.entries())
+    return recovery, key
+
+
+async def _charged(world: World, recovery: Recovering) -> list[tuple[str, int]]:
+    """What the payment provider took from the consumer, by key."""
+    mine = collect_key(recovery.case.id, recovery.claim_ref, 1).removesuffix("1")
+    rows = await world.outside.whole_statement("psp")
+    return [(row.key.removeprefix(mine), row.amount.minor) for row in rows if row.key.startswith(mine)]
+
+
+@scenario("X26", "X28")
+async def charge_given_up_succeeds_after_all(world: World) -> Case:
+    """A charge that was given up collects late: the provider's books are asked before another leaves, and none does."""
+    recovery, key = await _given_up(world)
+    await world.outside.control("psp", "charges", {"key": key})
+    await recovery.rule("owed")
+    await world.until(await recovery.waits("payment"))
+    outcome = await recovery.outcome()
+    assert (outcome.state, outcome.recovered) == ("collected", cny(LOSS))
+    assert await _charged(world, recovery) == [("1", LOSS)]
+    assert templates(await recovery.case.entries())["J51"] == LOSS
+    return recovery.case
+
+
+@scenario("X26", "X28")
+async def charge_given_up_fails_after_all(world: World) -> Case:
+    """Once the provider itself has ended the charge that was given up, the next number leaves and collects."""
+    recovery, key = await _given_up(world)
+    await world.outside.control("psp", "charges", {"key": key, "code": "channel_closed"})
+    await recovery.rule("owed")
+    await world.until(await recovery.waits("payment"))
+    outcome = await recovery.outcome()
+    assert (outcome.state, outcome.recovered) == ("collected", cny(LOSS))
+    assert await _charged(world, recovery) == [("2", LOSS)]
+    return recovery.case
 
 
 @scenario("X26", "X28", timer="timers.clawback_notice")
