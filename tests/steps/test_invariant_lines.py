@@ -20,7 +20,7 @@ EFFECT = (
 )
 OTHER = (
     "INSERT INTO effects (key, kind, case_key, provider, amount_minor, currency, payee, request, request_hash, state,"
-    " code, attempts, created_at) VALUES ('{}', '{}', 'm1/r1', 'p', 5, 'CNY', 'platform', '{{}}', 'x', '{}', {}, 1,"
+    " code, attempts, created_at) VALUES ('{}', '{}', 'm1/r1', 'p', 5, 'CNY', 'platform', '{{{{}}}}', 'x', '{}', {}, 1,"
     " '2025-06-03 08:00:00')"
 )
 CHARGES = OTHER.format("m1:r1:collect.x:{}", "charge", "{}", "{}")
