@@ -29,8 +29,6 @@ DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgres": "postgresql+psycopg",
 }
-BUSY_TIMEOUT_MS = 5_000
-"""How long SQLite waits for another process's write; another task of this process waits in line instead."""
 TRIES = 3
 VARIABLE = "BACKHAUL_DATABASE_URL"
 """Where commands find the database, unless told by --url."""
@@ -211,9 +209,8 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
     def _connected(connection: Any, _record: object) -> None:
         # The driver must not begin transactions by itself: `_begin` does, and says which kind.
         connection.isolation_level = None
+        sqlite.write_ahead(connection)
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()

@@ -15,7 +15,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 
-from store.engine import BUSY_TIMEOUT_MS, VARIABLE, normalise
+from store.engine import VARIABLE, normalise
+from store.sqlite import write_ahead
 
 LOCK = 7_236_001
 """PostgreSQL advisory lock held while the schema changes: a second migration waits and then finds nothing to do."""
@@ -52,8 +53,7 @@ def sync_engine(url: str | URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # `_begin` begins; the driver would not for DDL
-        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        connection.execute("PRAGMA journal_mode=WAL")
+        write_ahead(connection)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -8,10 +8,33 @@ for files), so that only what may take long has to go to the thread.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable
 from typing import Any, Self
 
 import aiosqlite
+
+BUSY_TIMEOUT_MS = 5_000
+"""How long SQLite waits for another process's write; another task of this process waits in line instead."""
+
+
+def write_ahead(connection: Any) -> None:
+    """Set a new connection up: wait for locks, write ahead.
+
+    The switch to WAL itself does not wait for a lock, so two that open a new file at once would fail without the loop.
+    """
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.005)
+    cursor.close()
 
 
 class OneTripCursor(aiosqlite.Cursor):

@@ -25,9 +25,9 @@ from temporalio.common import (
 )
 from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
 
-from backhaul.client.failures import ReturnClosed, is_gone, translate
+from backhaul.client.failures import ReturnClosed, is_gone, translate, unreachable
 from backhaul.disputes import LodgeAppeal
-from backhaul.errors import Refusal
+from backhaul.errors import Refusal, Unknown
 from backhaul.facts import digest
 from backhaul.ids import CaseId, correction_id, recovery_id, return_id, settlement_id
 from backhaul.messages import Ack, CaseOutcome, CaseStatus, CorrectionStatus, Explanation, FirstDecision, OpenReturn
@@ -214,6 +214,8 @@ class Backhaul:
                 return answer
         except _Gone:
             raise Refusal("not_found") from None
+        except Unknown as unknown:  # a question changes nothing
+            raise unreachable("No worker answered in time; ask again.") from unknown
 
     async def _ended(self, merchant_id: str, rma_id: str) -> Exception:
         """Why no open run took the request: never there, failed at its start, or closed with an outcome."""

@@ -40,7 +40,7 @@ from store import cases, claims, ledger, orders, refunds
 from store.engine import Store
 from store.tables import CaseRow
 from tests.approvals import CreateApproval, create_approval
-from tests.gateways.outside import Outside, outside
+from tests.gateways.outside import HASTE_S, Outside, outside
 from tests.servers.postgres import PostgresServer
 
 A = TypeVar("A")
@@ -283,7 +283,7 @@ async def kit(folder: Path, url: str | None = None) -> AsyncIterator[Kit]:
     store = Store(url or f"sqlite:///{folder / 'backhaul.db'}")
     await store.create_all()
     try:
-        async with outside(folder) as world:
+        async with outside(folder, HASTE_S) as world:
             yield Kit(store, world)
     finally:
         await store.close()

@@ -69,7 +69,7 @@ async def collected(k: Kit, rma: str, **script: Any) -> tuple[CaseRef, FetchEven
     await k.world.script("courier", key_of(case), **({"visits": [{"after_ms": 0}], "tracking": []} | script))
     booked = await k.run(k.couriers.book_pickup, visit(case))
     ask = FetchEvents(case=case, courier=booked.courier, waybill=booked.waybill)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await k.run(k.couriers.fetch_events, ask)).pickups:
             await asyncio.sleep(0.02)
     return case, ask, booked.pickup_id
@@ -206,7 +206,7 @@ async def test_events_are_this_case_s_own(k: Kit) -> None:
     tracking = [{"after_ms": 0, "status": "in_transit"}, {"after_ms": 0, "status": "delivered"}]
     _, ask, _ = await collected(k, "events", visits=visits, tracking=tracking)
     events = CourierEvents()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(events.trackings) < 2:
             events = await k.run(k.couriers.fetch_events, ask)
     (pickup,) = events.pickups
@@ -220,7 +220,7 @@ async def test_goods_go_back_to_the_consumer(k: Kit) -> None:
     asked = ReturnGoods(case=case, pickup_id=pickup_id, patience=PATIENCE)
     first = await k.run(k.couriers.return_goods, asked)
     assert await k.run(k.couriers.return_goods, asked) == first
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await k.run(k.couriers.fetch_events, ask)).trackings:
             await asyncio.sleep(0.02)
 
@@ -254,7 +254,7 @@ async def _demanded(k: Kit, rma: str, **demand: Any) -> tuple[DemandRecovery, Ch
 async def test_a_carrier_that_accepts_and_pays(k: Kit) -> None:
     demand, check = await _demanded(k, "pays", answer="accept", after_ms=0, pay_after_ms=300)
     seen: list[DemandState] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not seen or seen[-1].state != "paid":
             seen.append(await k.run(k.couriers.check_demand, check))
     assert {state.state for state in seen} <= {"received", "accepted", "paid"}
@@ -271,7 +271,7 @@ async def test_a_carrier_that_accepts_and_pays(k: Kit) -> None:
 
 async def test_a_carrier_that_accepts_a_part_only(k: Kit) -> None:
     demand, check = await _demanded(k, "part", answer="accept", after_ms=0, pay_after_ms=0, accepted_amount=10_000)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (said := await k.run(k.couriers.check_demand, check)).state != "paid":
             await asyncio.sleep(0.02)
     assert said.accepted == Money(minor=10_000)
@@ -283,7 +283,7 @@ async def test_a_carrier_that_accepts_a_part_only(k: Kit) -> None:
 @pytest.mark.parametrize(("answer", "state"), [("contest", "contested"), ("silent", "received")])
 async def test_a_carrier_that_does_not_accept_posts_nothing(k: Kit, answer: str, state: str) -> None:
     demand, check = await _demanded(k, answer, answer=answer, after_ms=0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (said := await k.run(k.couriers.check_demand, check)).state != state:
             await asyncio.sleep(0.02)
     assert said.accepted is None

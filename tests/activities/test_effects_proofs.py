@@ -238,7 +238,7 @@ async def test_a_claim_that_went_on_outside_is_carried_to_its_end(k: Kit) -> Non
     await k.world.script("insurer", plan.claim_ref, decision="approve", after_ms=50)
     await k.run(k.insurers.claim_indemnity, ClaimIndemnity(case=case, plan=plan, patience=PATIENCE))
     insurer = k.world.gateways.insurer
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await insurer.claim(plan.claim_ref)).standing is Standing.PENDING:
             await asyncio.sleep(0.02)
     assert (await k.run(k.payments.prove_terminal, ask(case, plan.claim_ref))).state == "succeeded"

@@ -205,7 +205,7 @@ async def test_a_carrier_that_paid_meanwhile_is_not_set_off(k: Kit) -> None:
     asked = await _demanded(k, "paidfirst", 50_000, answer="accept", pay_after_ms=0)
     check = CheckDemand(case=asked.case, plan=asked.plan)
     gateway = k.world.gateways.courier("sandbox")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await gateway.demand_answer(asked.plan.claim_ref)).standing != "paid":
             await asyncio.sleep(0.02)
     assert code_of(await k.fails(k.couriers.set_off_demand, asked)) == ("Rejected", "already_decided")
@@ -221,7 +221,7 @@ async def test_what_a_carrier_pays_for_a_withdrawn_demand_goes_back(k: Kit, owed
     check, ref = CheckDemand(case=asked.case, plan=asked.plan), asked.plan.claim_ref
     async with k.store.transaction() as session:
         await claims.cut_recovery(session, ref, owed, AT)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (said := await k.run(k.couriers.check_demand, check)).state != "paid":
             await asyncio.sleep(0.02)
     for _ in range(2):

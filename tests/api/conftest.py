@@ -29,7 +29,7 @@ async def place(dev_server: WorkflowEnvironment, tmp_path_factory: pytest.TempPa
     tests/api/test_product.py calls the whole product."""
     store = await new_store(tmp_path_factory.mktemp("api"))
     queue = f"api-{uuid.uuid4()}"
-    backhaul = Backhaul(dev_server.client, queue=queue, patience=timedelta(seconds=10))
+    backhaul = Backhaul(dev_server.client, queue=queue, patience=timedelta(seconds=60))
     worker = Worker(
         dev_server.client, task_queue=queue, workflows=[StandIn], workflow_runner=UnsandboxedWorkflowRunner()
     )

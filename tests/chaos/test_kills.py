@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ from tests.servers.temporal import start_dev_server
 from tests.workflows.world import Case, Plan, World, damage
 
 SLOW = {"kind": "latency", "probability": 1.0, "ms": 700}
+pytestmark = pytest.mark.timeout(300)
+
 RECOVERY = 120.0
 """Seconds that a killed worker's case may take to answer again. The server gives a lost workflow task up after ten, and
 may do so twice; until then a query waits, and `Transient` after the client's patience is its honest answer."""
@@ -80,7 +83,8 @@ async def killable(tmp_path: Path) -> AsyncIterator[Killable]:
         worker = WorkerProcess(address, f"sqlite:///{tmp_path}/backhaul.db", parties, tmp_path / "worker.log")
         await worker.start()
         try:
-            yield Killable(World(dev_server, store, parties, Backhaul(dev_server.client)), worker)
+            backhaul = Backhaul(dev_server.client, patience=timedelta(seconds=60))
+            yield Killable(World(dev_server, store, parties, backhaul), worker)
         finally:
             await worker.kill()
             await store.close()

@@ -46,7 +46,7 @@ async def url(temporal: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFa
     """The API behind a socket."""
     store = await new_store(tmp_path_factory.mktemp("cli-api"))
     place: Place
-    async with open_place(store, Backhaul(temporal.client, patience=timedelta(seconds=10))) as place:
+    async with open_place(store, Backhaul(temporal.client, patience=timedelta(seconds=60))) as place:
         server = Server(uvicorn.Config(place.app, port=0, log_level="error", lifespan="off"))
         task = asyncio.create_task(server.serve())
         while not server.started:

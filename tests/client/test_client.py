@@ -17,8 +17,9 @@ from backhaul.client import Backhaul, ReturnClosed, connect, request_hash
 from backhaul.client.connection import connect_config
 from backhaul.errors import Refusal, Transient, Unknown
 from backhaul.facts import Reason
+from backhaul.ids import return_id
 from backhaul.messages import CloseCase, Decline, OpenReturn, RetryStep, ReturnLine, Withdraw
-from backhaul.names import Update
+from backhaul.names import Update, WorkflowType
 from tests.client.cases import KNOWN, StandIn
 
 
@@ -39,7 +40,7 @@ async def backhaul(dev_server: WorkflowEnvironment) -> AsyncIterator[Backhaul]:
     async with Worker(
         dev_server.client, task_queue=queue, workflows=[StandIn], workflow_runner=UnsandboxedWorkflowRunner()
     ):
-        yield Backhaul(dev_server.client, queue=queue, patience=timedelta(seconds=10))
+        yield Backhaul(dev_server.client, queue=queue, patience=timedelta(seconds=60))
 
 
 async def test_opening_twice_is_one_case(backhaul: Backhaul) -> None:
@@ -162,14 +163,18 @@ async def test_no_answer_is_unknown(backhaul: Backhaul) -> None:
     assert caught.value.code == "no_answer"
 
 
-async def test_no_worker_is_unknown_or_transient(backhaul: Backhaul) -> None:
+async def test_no_worker_is_unknown_to_a_start_and_transient_to_a_question(backhaul: Backhaul) -> None:
     """Nobody polls this queue: nothing hangs."""
-    lonely = Backhaul(backhaul.client, queue=f"nobody-{uuid.uuid4()}", patience=timedelta(seconds=1))
+    queue = f"nobody-{uuid.uuid4()}"
+    lonely = Backhaul(backhaul.client, queue=queue, patience=timedelta(seconds=1))
     request = a_return()
     with pytest.raises(Unknown):
         await lonely.open(request)
-    with pytest.raises((Unknown, Transient)):
-        await lonely.status(request.merchant_id, request.rma_id)
+    await backhaul.client.start_workflow(
+        WorkflowType.RETURN_CASE.value, id=return_id(request.merchant_id, "R-alone"), task_queue=queue
+    )
+    with pytest.raises(Transient):
+        await lonely.status(request.merchant_id, "R-alone")
 
 
 async def test_being_cancelled_is_not_a_failure(backhaul: Backhaul) -> None:

@@ -24,8 +24,8 @@ from sandbox.psp.app import create_app as psp_app
 
 TOKEN, CONTROL = "token", "control"
 SECRET = "whsec_" + base64.b64encode(b"the courier's secret").decode()
-TIMEOUT_S = 2.0
-"""Of the gateways here: the held answers of `timeout_after` take longer."""
+HASTE_S = 2.0
+"""Of gateways that are to run into their timeout: the held answers of `timeout_after` take longer."""
 HOLD_MS = 3_000
 
 
@@ -106,8 +106,8 @@ class Outside:
 
 
 @asynccontextmanager
-async def outside(folder: Path) -> AsyncIterator[Outside]:
-    """Start all four; their books are in `folder`."""
+async def outside(folder: Path, timeout_s: float = 8.0) -> AsyncIterator[Outside]:
+    """Start all four; their books are in `folder`. `timeout_s`: of the gateways."""
 
     def settings(party: str) -> dict[str, Any]:
         return {"book": folder / f"{party}.db", "token": TOKEN, "control_token": CONTROL, "seed": 7}
@@ -119,12 +119,12 @@ async def outside(folder: Path) -> AsyncIterator[Outside]:
         "notices": notices_app(PartySettings(**settings("notices"))),
     }
     servers = dict(zip(apps, await asyncio.gather(*map(serve, apps.values())), strict=True))
-    end = {party: Endpoint(server.url, TOKEN, timeout_s=TIMEOUT_S) for party, server in servers.items()}
+    end = {party: Endpoint(server.url, TOKEN, timeout_s=timeout_s) for party, server in servers.items()}
     couriers = {"sandbox": end["courier"], "sandbox-b": end["courier"]}
     gateways = build(
         GatewaySettings(couriers=couriers, payments=end["psp"], insurer=end["insurer"], notices=end["notices"])
     )
-    http = httpx2.AsyncClient(verify=False)
+    http = httpx2.AsyncClient(verify=False, timeout=60)
     try:
         yield Outside(servers, http, gateways)
     finally:

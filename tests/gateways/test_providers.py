@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 async def until(ask: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:
     """Ask until the answer is good."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not good(answer := await ask()):
             await asyncio.sleep(0.02)
     return answer

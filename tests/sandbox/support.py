@@ -24,7 +24,7 @@ TOKEN, CONTROL_TOKEN = "the-token", "the-control-token"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-async def eventually(probe: Callable[[], Awaitable[T]], wanted: Callable[[T], bool] = bool, within: float = 15) -> T:
+async def eventually(probe: Callable[[], Awaitable[T]], wanted: Callable[[T], bool] = bool, within: float = 60) -> T:
     """Poll until the probe's result is wanted; fail with the last result."""
     end = time.monotonic() + within
     while True:
@@ -41,13 +41,15 @@ class Api:
     def __init__(self, server: RunningServer) -> None:
         self.url = server.url
         self._client = httpx2.AsyncClient(
-            base_url=server.url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=10, trust_env=False, verify=tls()
+            base_url=server.url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=60, trust_env=False, verify=tls()
         )
 
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    async def post(self, path: str, body: Json | None = None, *, key: str, timeout: float = 10) -> httpx2.Response:
+    async def post(
+        self, path: str, body: Json | None = None, *, key: str, timeout: float | httpx2.Timeout = 60
+    ) -> httpx2.Response:
         headers = {"idempotency-key": key}
         return await self._client.post(path, json=body or {}, headers=headers, timeout=timeout)
 

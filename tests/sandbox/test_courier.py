@@ -168,8 +168,8 @@ async def test_a_cancel_after_the_scan_is_refused(courier: Api) -> None:
 @pytest.mark.parametrize(
     "visit",
     [
-        {"after_ms": 50, "reported_after_ms": 1500},
-        {"after_ms": 1550, "occurred_at_offset_ms": -1500},
+        {"after_ms": 50, "reported_after_ms": 15_000},
+        {"after_ms": 15_050, "occurred_at_offset_ms": -15_000},
     ],
 )
 async def test_a_scan_that_happened_beats_a_cancel_although_nobody_was_told(

@@ -55,7 +55,7 @@ async def test_refunds_stay_within_the_capture(psp: Api) -> None:
 
 
 async def test_a_pending_refund_takes_from_the_capture_until_it_fails(parties: Parties, psp: Api) -> None:
-    await parties.psp_control.script("slow", state="pending", then="failed", code="channel_closed", after_ms=800)
+    await parties.psp_control.script("slow", state="pending", then="failed", code="channel_closed", lookups=1)
     pending = (await psp.post("/v1/refunds", REFUND | {"amount": 1200}, key="slow-1")).json()
     assert (pending["state"], pending["code"]) == ("pending", None)
     assert (await psp.post("/v1/refunds", REFUND, key="b")).json()["code"] == "exceeds_capture"
@@ -65,7 +65,7 @@ async def test_a_pending_refund_takes_from_the_capture_until_it_fails(parties: P
 
 
 async def test_a_pending_payout_succeeds_later(parties: Parties, psp: Api) -> None:
-    script = {"state": "pending", "pending_code": "insufficient_balance", "then": "succeeded", "after_ms": 800}
+    script = {"state": "pending", "pending_code": "insufficient_balance", "then": "succeeded", "lookups": 1}
     await parties.psp_control.script("p", **script)
     pending = (await psp.post("/v1/payouts", PAYOUT, key="p")).json()
     assert (pending["state"], pending["code"]) == ("pending", "insufficient_balance")

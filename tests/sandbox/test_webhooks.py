@@ -57,7 +57,7 @@ async def test_a_lost_webhook_is_in_the_log(parties: Parties, courier: Api, rece
 
 
 async def test_a_late_webhook_says_when_it_happened(parties: Parties, courier: Api, receiver: Receiver) -> None:
-    await parties.courier_control.faults({"kind": "late_webhook", "match": "webhook pickup", "ms": 600})
+    await parties.courier_control.faults({"kind": "late_webhook", "match": "webhook pickup", "ms": 4_000})
     await parties.courier_control.script("m1/r1", **QUICK)
     await book(courier)
     told = await receiver.wait_for(3)

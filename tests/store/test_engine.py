@@ -13,7 +13,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.errors import Transient
-from store import engine
+from store import engine, sqlite
 from store.engine import Store, is_duplicate, normalise
 from store.tables import CutRow, JournalHeadRow, OrderLineRow
 from tests.store.support import AT
@@ -111,7 +111,7 @@ async def test_two_that_insert_one_key_meet_once(stores: tuple[Store, Store]) ->
 
 
 async def test_a_locked_database_is_busy_not_broken(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
     first, second = Store(database_url), Store(database_url)
     async with first.transaction() as session:
         session.add(JournalHeadRow(id=7, last=0))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from alembic import command
@@ -58,6 +60,19 @@ def test_migrating_again_changes_nothing(empty_url: str, capsys: pytest.CaptureF
 async def test_two_migrations_at_once(empty_url: str) -> None:
     first, second = await asyncio.gather(*(asyncio.to_thread(migrate, empty_url) for _ in range(2)))
     assert first == second
+
+
+def test_a_new_file_that_another_process_sets_up(tmp_path: Path) -> None:
+    """SQLite's switch to WAL does not wait for a writer, whatever its timeout says: it fails at once."""
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    Timer(0.3, lambda: other.execute("COMMIT")).start()
+    engine = sync_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+    engine.dispose()
+    other.close()
 
 
 def test_without_a_database_the_command_says_what_it_needs(

