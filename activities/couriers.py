@@ -193,8 +193,8 @@ class CourierActivities:
 
         Idempotency: one key of the pickup.
         Retries: Transient backs off; an unknown answer is asked for again under the same key.
-        Raises: Rejected(`provider_rejected`) after the delivery, or where goods of other cases travel with them,
-        Rejected(`not_found`), Transient, Unknown."""
+        Raises: Rejected(`not_returnable`) after the delivery or a loss, or where goods of other cases travel with them,
+        Rejected(`not_found`, `provider_rejected`), Transient, Unknown."""
         world = self._world
         async with world.store.read() as session:
             pickup = await pickups.need(session, asked.pickup_id)
@@ -202,7 +202,7 @@ class CourierActivities:
             case = await cases.need(session, case_key(asked.case))
         others = [one.case_key for one in members if one.state == "collected" and one.case_key != case.case_key]
         if others:
-            raise Rejected("provider_rejected", "goods of other cases travel under the same waybill")
+            raise Rejected("not_returnable", "goods of other cases travel under the same waybill")
         key = f"{pickup.booking_key}:return"
         await world.gateways.courier(pickup.courier).send_back(key, _booking_id(pickup))
         return Receipt(key=key, ref=_booking_id(pickup), amount=Money.zero(case.currency))

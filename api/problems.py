@@ -98,6 +98,7 @@ STATUS: dict[str, int] = {
     "provider_malformed": 502,
     "pending": 503,
     "already_collected": 409,
+    "not_returnable": 409,
     "account_abnormal": 409,
     "channel_closed": 409,
     "insufficient_balance": 409,

@@ -108,6 +108,7 @@ CODES: dict[str, str] = {
     "provider_malformed": "The provider's answer does not fit the contract.",
     "pending": "The provider has it and has not decided.",
     "already_collected": "The courier has the goods; the pickup cannot be voided.",
+    "not_returnable": "The goods cannot be brought back: delivered, lost, or others' goods travel with them.",
     "account_abnormal": "The payee's account does not take money.",
     "channel_closed": "The payment channel closed the attempt.",
     "insufficient_balance": "The payer's account at the provider is short.",

@@ -87,6 +87,12 @@ NOTICES: dict[str, Notice] = {
         "The check at the door found something; without an answer the finding stands.",
         "上门验货发现问题，逾期未答复将以验货结果为准。",
     ),
+    "finding_travels": _n(
+        Party.CONSUMER,
+        "X7",
+        "The goods could not be brought back: accept the finding or dispute it; without an answer it stands.",
+        "商品已无法退回给您，请确认或申诉验货结果，逾期未答复将以验货结果为准。",
+    ),
     # disputes
     "evidence_consumer": _n(
         Party.CONSUMER,

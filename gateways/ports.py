@@ -205,7 +205,7 @@ class CourierGateway(Provider, Protocol):
         """Call the visit off."""
 
     async def send_back(self, key: str, booking_id: str) -> None:
-        """Bring collected goods back to the consumer."""
+        """Bring collected goods back to the consumer. Rejected(`not_returnable`) once they are delivered or lost."""
 
     async def events(self, waybill: str) -> tuple[CourierEvent, ...]:
         """Everything that happened to the waybill, oldest first: nothing, while the courier does not know it (a

@@ -210,6 +210,8 @@ class CaseRun(CaseDesk):
         self.taking_waybill = False
         """Is a waybill of the consumer's being recorded? It was given in time, whenever that ends."""
         self.scan_known: datetime | None = None
+        self.travels_on = False
+        """The consumer withdrew, and the goods that the courier has cannot be brought back."""
         self.closed_by: str | None = None
         self.moved_at: datetime | None = None
         self.ruled: Found | None = None

@@ -39,6 +39,7 @@ from backhaul.messages import (
     Escalate,
     Explanation,
     ExtendDeadline,
+    FindingAnswer,
     FirstDecision,
     OfferAnswer,
     OpenReturn,
@@ -256,6 +257,8 @@ class ReturnCase:
     @answer_finding.validator
     def _answer_finding_ok(self, said: AnswerFinding) -> None:
         self._allow_once(Update.ANSWER_FINDING, self.case.mail.finding)
+        if said.answer is FindingAnswer.WITHDRAW and self.case.travels_on:
+            reject("already_picked_up")  # nobody brings the goods back
 
     @workflow.update(name=Update.PROVIDE_WAYBILL.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_WAYBILL])
     async def provide_waybill(self, said: ProvideWaybill) -> Ack:

@@ -26,7 +26,7 @@ router = APIRouter(tags=["updates"])
 CODES_OF: dict[Update, tuple[str, ...]] = {
     Update.WITHDRAW: ("already_picked_up",),
     Update.ANSWER_OFFER: ("no_offer",),
-    Update.ANSWER_FINDING: ("no_finding",),
+    Update.ANSWER_FINDING: ("no_finding", "already_picked_up"),
     Update.PROVIDE_WAYBILL: ("not_self_ship",),
     Update.ESCALATE: ("not_declined",),
     Update.REQUEST_INFO: ("already_decided", "already_asked"),

@@ -232,7 +232,17 @@ async def test_goods_of_others_are_not_sent_back(k: Kit) -> None:
     async with k.store.transaction() as session:
         await pickups.scan(session, booked[0].pickup_id, k.now, {key_of(one): 1500, key_of(two): 1500})
     asked = ReturnGoods(case=one, pickup_id=booked[0].pickup_id, patience=PATIENCE)
-    assert code_of(await k.fails(k.couriers.return_goods, asked)) == ("Rejected", "provider_rejected")
+    assert code_of(await k.fails(k.couriers.return_goods, asked)) == ("Rejected", "not_returnable")
+
+
+async def test_delivered_goods_are_not_sent_back(k: Kit) -> None:
+    """The courier's own word, as one of ours: nobody needs to be asked about it."""
+    case, ask, pickup_id = await collected(k, "there", tracking=[{"after_ms": 0, "status": "delivered"}])
+    async with asyncio.timeout(10):
+        while not (await k.run(k.couriers.fetch_events, ask)).trackings:
+            await asyncio.sleep(0.02)
+    asked = ReturnGoods(case=case, pickup_id=pickup_id, patience=PATIENCE)
+    assert code_of(await k.fails(k.couriers.return_goods, asked)) == ("Rejected", "not_returnable")
 
 
 # ---- recovery -----------------------------------------------------------------------------------------------------

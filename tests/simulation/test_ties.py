@@ -737,6 +737,23 @@ def test_the_first_of_two_answers_counts(pair: Pair, world: Simulation) -> None:
 
 
 @ticks
+def test_a_parcel_that_the_consumer_sent_is_not_brought_back(world: Simulation) -> None:
+    """Withdrawn, and seen moving a second after that, both told in one task: nobody can bring the parcel back, so that
+    it goes on to the merchant and is refunded."""
+    tied = Tied(world, Plan(tier=0, method=Method.SELF_SHIP), courier())
+    tied.waits("waybill")
+    tied.say(*sent_by_the_consumer(tied))
+    tied.waits("first_trace")
+    first = tied.movement("in_transit").model_copy(update={"occurred_at": tied.now + 2 * SECOND})
+    withdrawn = tied.say("withdraw", Withdraw(), later=True)
+    tied.say("report_tracking", first)
+    assert withdrawn.accepted
+    assert "not brought back: the return goes on" in tied.told
+    tied.finish("merchant")
+    assert tied.status.outcome == "refunded"
+
+
+@ticks
 @pytest.mark.parametrize("late", [False, True], ids=["with the alarm", "a second late"])
 def test_the_insurers_answer_and_its_alarm(late: bool, world: Simulation) -> None:
     """X16: an answer that is there at the 24th hour raises no alarm; a second later people are told, and it counts."""

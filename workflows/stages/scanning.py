@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from temporalio import workflow
 
-from activities.contract import LeavePickup, Proof, RecordPickup, ReturnGoods
-from activities.declarations import leave_pickup, record_pickup, return_goods
+from activities.contract import LeavePickup, Proof, RecordPickup
+from activities.declarations import leave_pickup, record_pickup
 from backhaul.case import Region
 from backhaul.facts import Finding, Party
 from backhaul.messages import DoorstepFinding, PickupOutcome, PickupReport
@@ -89,7 +89,7 @@ async def had_the_goods(run: CaseRun, since: datetime) -> Collection | None:
 
 async def scanned(run: CaseRun, report: PickupReport) -> Collection:
     """Record the check, share the freight, open the lightning gate, or deal with a finding. A cancel that came before
-    the scan holds: the goods are brought back (X25)."""
+    the scan holds: the goods are brought back (X25), or the return goes on where nobody can bring them."""
     cancelled = _cancelled_first(run, report)
     await _stand_down(run, report)
     booking = run.bookings.get(report.waybill)
@@ -124,8 +124,8 @@ async def scanned(run: CaseRun, report: PickupReport) -> Collection:
         run.spawn(refunding.refund(run, collected.refunds))
     if collected.freight is not None:
         run.spawn(indemnifying.freight(run, collected.freight))
-    if cancelled:
-        return await _bring_back(run)
+    if cancelled and await doorstep.brought_back(run):
+        return Collection.WITHDRAWN
     if found and not await doorstep.finding(run, found):
         return Collection.WITHDRAWN
     return Collection.COLLECTED
@@ -153,15 +153,3 @@ async def _stand_down(run: CaseRun, report: PickupReport) -> None:
     if run.standing is not None and run.standing.waybill != report.waybill:
         await call_off(run)
     run.standing = None
-
-
-async def _bring_back(run: CaseRun) -> Collection:
-    """The goods go back to the consumer, who cancelled in time. Where an operator skips that, the return goes on."""
-    if run.pickup_id is not None:
-        asked = ReturnGoods(case=run.judged.case, pickup_id=run.pickup_id, patience=run.patience)
-        if isinstance(await run.effect(return_goods, asked), Proof):
-            run.tell("not brought back: the return goes on", Party.OPERATOR)
-            return Collection.COLLECTED
-    run.regions.to(Region.LOGISTICS, "returned_to_consumer")
-    run.regions.to(Region.AUTHORIZATION, "withdrawn")
-    return Collection.WITHDRAWN

@@ -40,7 +40,11 @@ WORDS: Mapping[str, Mapping[str, Standing]] = {
 OVER = frozenset({"booking_cancelled", "booking_missed", "booking_no_show", "booking_rejected"})
 """Conflicts that say: nobody has the goods, and nobody will come for them any more."""
 UNKNOWN_WAYBILL = "waybill_unknown"
-CODES: Mapping[str, str] = {"already_paid": "already_decided"}
+CODES: Mapping[str, str] = {
+    "already_paid": "already_decided",
+    "already_delivered": "not_returnable",
+    "already_lost": "not_returnable",
+}
 DEMANDS: Mapping[str, DemandStanding] = {standing.value: standing for standing in DemandStanding}
 
 

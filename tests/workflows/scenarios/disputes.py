@@ -23,7 +23,9 @@ from backhaul.messages import (
     EvidenceRef,
     ExtendDeadline,
     FindingAnswer,
+    SkipStep,
     SubmitEvidence,
+    Withdraw,
 )
 from store import corrections, evidence
 from tests.workflows.scenarios.registry import scenario
@@ -111,6 +113,74 @@ async def finding_accepted_for_a_partial_refund(world: World) -> Case:
     await accepted(case)
     outcome = await case.end()
     assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(60_000), cny(60_000), cny(60_000))
+    return case
+
+
+@scenario("X7")
+async def shared_parcel_is_not_brought_back(world: World) -> Case:
+    """Two returns on one waybill, a finding in one, whose consumer withdraws at the door: a parcel with goods of others
+    is not brought back, so that the consumer is asked again, without anybody's help, and accepts."""
+    plan = Plan(lines=(("L1", 1, 40_000), ("L2", 1, 30_000)), tier=0)
+    order = await world.import_order(plan)
+    case, other = [await world.open(Plan(back=((line, 1),), tier=0), order) for line in ("L1", "L2")]
+    assert (await case.waits_for("pickup")).waybill == (await other.waits_for("pickup")).waybill
+    taken = [f"{one.request.merchant_id}/{one.request.rma_id}/{line}" for one, line in ((case, "L1"), (other, "L2"))]
+    await other.pickup(taken=taken)
+    await case.pickup(findings=[damage(50, says="withdraws")], taken=taken)
+    await due_of(case, "finding_answer")
+    assert (f"consumer:c-{case.request.order_id}", "finding_travels") in await told(case)
+    await refused(case, "answer_finding", AnswerFinding(answer=FindingAnswer.WITHDRAW), "already_picked_up")
+    await case.say("answer_finding", AnswerFinding(answer=FindingAnswer.ACCEPT))
+    for one in (case, other):
+        await accepted(one)
+    outcomes = [await one.ended() for one in (case, other)]
+    assert [(one.outcome, one.refunded) for one in outcomes] == [("refunded", cny(20_000)), ("refunded", cny(30_000))]
+    assert outcomes[0].withheld == outcomes[0].indemnified == cny(20_000)
+    events = [event.what for event in (await case.status()).events]
+    assert "not brought back: the return goes on" in events
+    return case
+
+
+@scenario("X7", "X8")
+async def not_brought_back_and_denied(world: World) -> Case:
+    """A courier that does not bring the goods back, and does not say why: an operator lets the return go on. The
+    consumer, asked again, denies the finding, and a human rules."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(50, says="silent")])  # of which the courier's own book knows nothing
+    await case.waits_for("finding_answer")
+    await case.say("answer_finding", AnswerFinding(answer=FindingAnswer.WITHDRAW))
+    status = await case.parks("provider_rejected")
+    assert status.attention is not None and status.attention.step == "return_goods"
+    await case.say("skip_step", SkipStep())
+    await due_of(case, "finding_answer")
+    await case.say("answer_finding", AnswerFinding(answer=FindingAnswer.DISPUTE))
+    await case.parks("ruling_needed")
+    await rule(case, "merchant")
+    await accepted(case)
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.refunded, outcome.withheld) == ("refunded", cny(120_000), cny(0))
+    return case
+
+
+@scenario("X7", "X25", timer="timers.finding_answer")
+async def cancelled_in_time_and_delivered_all_the_same(world: World) -> Case:
+    """Cancelled before the scan, and delivered before the courier could bring the goods back: the return goes on with
+    its finding, which the consumer's silence lets stand."""
+    case = await world.open()
+    await case.waits_for("pickup")
+    await case.collect_outside(until="delivered")
+    await case.say("withdraw", Withdraw())
+    await case.until(lambda s: any("not void: scanned" in event.what for event in s.events), "the scan")
+    await case.pickup(findings=[damage(10, says="withdraws")], at=await case.now() + timedelta(minutes=5))
+    due = await due_of(case, "finding_answer")
+    events = [event.what for event in (await case.status()).events]
+    assert events.count("not brought back: the return goes on") == 1
+    await world.until(due + AFTER)
+    await accepted(case)
+    outcome = await case.end()
+    assert (outcome.outcome, outcome.refunded, outcome.withheld) == ("refunded", cny(108_000), cny(12_000))
+    assert "J20" not in templates(await case.entries())
     return case
 
 
