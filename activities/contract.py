@@ -925,9 +925,36 @@ class Overdue(Frozen):
     """What the approval of its write-off is for."""
 
 
+class Untold(Frozen):
+    """A shortfall that the merchant was not told of yet, and how long it is a receivable from then on (X22)."""
+
+    batch: str
+    open: Money
+    receivable_s: float
+
+
 class Batches(Frozen):
     batches: tuple[Batch, ...]
     overdue: tuple[Overdue, ...] = ()
+    untold: tuple[Untold, ...] = ()
+
+
+class TellShortfall(Frozen):
+    """Tell a merchant that a settlement is short. Sent once under `{batch}:notice.shortfall:{n}`."""
+
+    merchant_id: str
+    batch: str
+    amount: Money
+    due: datetime
+    n: int = 1
+    patience: Patience
+
+
+class NoteTold(Frozen):
+    """The merchant knows of the shortfall since then: its time as a receivable has begun."""
+
+    batch: str
+    at: datetime
 
 
 class PayBatch(Frozen):

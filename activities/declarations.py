@@ -119,6 +119,9 @@ open_dispute = _step("open_dispute", c.OpenDispute, c.DisputeOpened, lambda a: "
 find_approval = _step("find_approval", c.FindApproval, c.Found, lambda a: f"read approval {a.approval_id}")
 
 send_notice = _effect("send_notice", QUEUE, c.SendNotice, c.Noticed, lambda a: f"tell the {a.to.value}: {a.about}")
+tell_shortfall = _effect(
+    "tell_shortfall", QUEUE, c.TellShortfall, c.Noticed, lambda a: f"tell the merchant: {a.batch} is short"
+)
 book_pickup = _effect("book_pickup", QUEUE_COURIERS, c.BookPickup, c.Booked, lambda a: f"visit {a.n} by {a.courier}")
 leave_pickup = _effect(
     "leave_pickup", QUEUE_COURIERS, c.LeavePickup, c.Left, lambda a: f"take the case off pickup {a.pickup_id}"
@@ -202,6 +205,7 @@ page_merchants = _step(
     "page_merchants", c.PageMerchants, c.MerchantPage, lambda a: f"merchants after {a.after or 'none'}"
 )
 form_batch = _step("form_batch", c.FormBatch, c.Batches, lambda a: f"net the open legs of {a.merchant_id}")
+note_told = _step("note_told", c.NoteTold, c.ShortfallState, lambda a: f"the merchant knows of {a.batch}")
 write_off = _step("write_off", c.WriteOff, c.ShortfallState, lambda a: f"write off the shortfall {a.batch}")
 earn_premiums = _step("earn_premiums", c.EarnPremiums, c.Earned, lambda a: f"premiums of covers that ended by {a.cut}")
 prove_batch = _effect(

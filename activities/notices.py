@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 
-from activities.contract import Noticed, SendNotice
+from activities.contract import Noticed, SendNotice, TellShortfall
 from activities.effects_support import KEY_LIFETIME, Plan, World, answer, case_id, case_key, run
 from activities.errors import effect
 from backhaul.facts import Party
-from backhaul.ids import notice_key
+from backhaul.ids import notice_key, shortfall_notice_key
 from backhaul.ledger import CaseRef
 from backhaul.money import Money
 from backhaul.notices import NOTICES
@@ -41,6 +42,17 @@ class NoticeActivities:
         done = await run(self._world, notice(self._world, asked, activity.info().started_time))
         return Noticed(key=done.key, at=datetime.fromisoformat(done.result["at"]))
 
+    @activity.defn(name="tell_shortfall")
+    @effect
+    async def tell_shortfall(self, asked: TellShortfall) -> Noticed:
+        """Tell a merchant that a settlement is short (X22). Its time is that of the attempt that reached them.
+
+        Idempotency: one effect under `{batch}:notice.shortfall:{n}`; a repeat answers the first time.
+        Retries: Transient backs off; an unknown or pending notice is looked up by key as the book says (X18).
+        Raises: as send_notice."""
+        done = await run(self._world, shortfall(self._world, asked, activity.info().started_time))
+        return Noticed(key=done.key, at=datetime.fromisoformat(done.result["at"]))
+
 
 def recipient(case: CaseRef, to: Party) -> str:
     """Who is told, as a token: who delivers the notice knows how to reach them."""
@@ -55,7 +67,7 @@ def recipient(case: CaseRef, to: Party) -> str:
 
 def notice(world: World, asked: SendNotice, at: datetime) -> Plan:
     """One notice. No money: its amount is nothing, its payee the recipient."""
-    case, inbox = asked.case, world.gateways.notices
+    case = asked.case
     key = notice_key(case_id(case), asked.about, asked.n, asked.within)
     letter = NoticeLetter(
         recipient=recipient(case, asked.to),
@@ -65,6 +77,29 @@ def notice(world: World, asked: SendNotice, at: datetime) -> Plan:
         due=asked.due,
         amount=asked.amount,
     )
+
+    body = {"case": case.model_dump(mode="json"), "about": asked.model_dump(mode="json", exclude={"case"})}
+    return _letter(world, key, letter, at, body, case_key(case))
+
+
+def shortfall(world: World, asked: TellShortfall, at: datetime) -> Plan:
+    """The notice of a shortfall: of no case, about a batch."""
+    letter = NoticeLetter(
+        recipient=f"{Party.MERCHANT.value}:{asked.merchant_id}",
+        subject=asked.batch,
+        about="shortfall",
+        text=NOTICES["shortfall"].text,
+        due=asked.due,
+        amount=asked.amount,
+    )
+    key = shortfall_notice_key(asked.batch, asked.n)
+    return _letter(world, key, letter, at, {"about": asked.model_dump(mode="json")})
+
+
+def _letter(
+    world: World, key: str, letter: NoticeLetter, at: datetime, body: Mapping[str, object], of_case: str | None = None
+) -> Plan:
+    inbox = world.gateways.notices
 
     async def send() -> Answer:
         sent = await inbox.send(key, letter)
@@ -81,7 +116,7 @@ def notice(world: World, asked: SendNotice, at: datetime) -> Plan:
         amount=Money.zero(),
         payee=letter.recipient,
         lifetime=KEY_LIFETIME,
-        case_key=case_key(case),
-        body={"case": case.model_dump(mode="json"), "about": asked.model_dump(mode="json", exclude={"case"})},
+        case_key=of_case,
+        body=body,
     )
     return Plan(intent, inbox, send, also=also)

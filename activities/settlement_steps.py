@@ -17,11 +17,13 @@ from activities.contract import (
     EarnPremiums,
     FormBatch,
     MerchantPage,
+    NoteTold,
     OpenCut,
     Overdue,
     PageMerchants,
     Patience,
     ShortfallState,
+    Untold,
     WriteOff,
 )
 from activities.errors import step
@@ -102,7 +104,25 @@ class SettlementSteps:
             return Batches(
                 batches=tuple(_batch(row) for row in rows),
                 overdue=tuple(_overdue(row) for row in late if row.state == shortfalls.OVERDUE),
+                untold=tuple(_untold(row, terms.receivable_s) for row in rows if shortfalls.is_untold(row)),
             )
+
+        return await self._store.run(transaction)
+
+    @activity.defn(name=declared.note_told.name)
+    @step
+    async def note_told(self, argument: NoteTold) -> ShortfallState:
+        """Record when the merchant was told of a shortfall: the receivable's time counts from then.
+
+        Idempotency: by batch; the first time stays.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`not_found`)."""
+
+        async def transaction(session: AsyncSession) -> ShortfallState:
+            row = await settlement.need_batch(session, argument.batch, lock=True)
+            shortfalls.told(row, argument.at)
+            session.add(row)
+            return _state(row)
 
         return await self._store.run(transaction)
 
@@ -122,9 +142,7 @@ class SettlementSteps:
             if argument.approval_id is not None:
                 by = f"write off {row.batch}"
                 await shortfalls.write_off(session, row, argument.approval_id, by, self._clock())
-            return ShortfallState(
-                batch=row.batch, state=row.state, open=Money(minor=row.open_minor, currency=row.currency)
-            )
+            return _state(row)
 
         return await self._store.run(transaction)
 
@@ -144,6 +162,14 @@ class SettlementSteps:
             return Earned(covers=count, more=count == argument.limit)
 
         return await self._store.run(transaction)
+
+
+def _state(row: BatchRow) -> ShortfallState:
+    return ShortfallState(batch=row.batch, state=row.state, open=Money(minor=row.open_minor, currency=row.currency))
+
+
+def _untold(row: BatchRow, receivable_s: float) -> Untold:
+    return Untold(batch=row.batch, open=Money(minor=row.open_minor, currency=row.currency), receivable_s=receivable_s)
 
 
 def _overdue(row: BatchRow) -> Overdue:

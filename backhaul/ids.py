@@ -154,6 +154,11 @@ def notice_key(case: CaseId, about: str, n: int = 1, within: str = "") -> str:
     return payment_key(case, f"notice.{about}" + (f".{within}" if within else ""), n)
 
 
+def shortfall_notice_key(batch: str, n: int = 1) -> str:
+    """Key of the nth notice of a shortfall, `m1:c1.CNY:notice.shortfall:1`: sent at most once."""
+    return f"{batch}:notice.shortfall:{n}"
+
+
 def previous_key(key: str) -> str | None:
     """The key of the attempt (`m:r:refund.pay-1:2`), or of the part of a recovery (`{ref}:set_off.2`), before; None for
     the first one."""

@@ -229,12 +229,14 @@ async def _dissolve(session: AsyncSession, row: BatchRow, at: datetime) -> None:
 
 
 async def under_way(session: AsyncSession, before: datetime, limit: int = 1_000) -> tuple[tuple[str, str], ...]:
-    """Merchant and cut of every settlement that a workflow must be looking after: a payout is to be made, or an
-    overdue shortfall waits for a second person."""
-    due = and_(col(BatchRow.kind) == SETTLEMENT, col(BatchRow.state) == "formed", col(BatchRow.formed_at) < before)
-    waits = or_(due, and_(shortfalls.OPEN, col(BatchRow.state) == shortfalls.OVERDUE))
+    """Merchant and cut of every settlement that a workflow must be looking after: a payout is to be made, the merchant
+    is to be told of a shortfall, or an overdue one waits for a second person."""
+    old = and_(col(BatchRow.kind) == SETTLEMENT, col(BatchRow.formed_at) < before)
+    due = and_(old, col(BatchRow.state) == "formed")
+    untold = and_(old, shortfalls.OPEN, col(BatchRow.state) == shortfalls.SHORTFALL, col(BatchRow.told_at).is_(None))
+    waits = or_(due, untold, and_(shortfalls.OPEN, col(BatchRow.state) == shortfalls.OVERDUE))
     rows = (await session.exec(select(BatchRow).where(waits).limit(limit))).all()
-    cuts = {(row.merchant_id, row.cut if row.state == "formed" else row.overdue_cut) for row in rows}
+    cuts = {(row.merchant_id, row.overdue_cut if row.state == shortfalls.OVERDUE else row.cut) for row in rows}
     return tuple(sorted((merchant, cut) for merchant, cut in cuts if cut is not None))
 
 

@@ -1,5 +1,5 @@
 """Shortfalls: what merchants owe after a negative net. X22, in its order: later sales (J76), the deposit (J72), a
-receivable for its time, then written off (J74), above the authority only by a second person.
+receivable for its time from the notice, then written off (J74), above the authority only by a second person.
 
 Each shortfall is a batch (J71); `open_minor` is what is still owed of it. What comes in pays the oldest first.
 """
@@ -99,7 +99,7 @@ async def end_overdue(
 ) -> tuple[JournalEntry, ...]:
     """What is open longer than the receivable's time at the cut: written off (J74) where all that a merchant owes
     overdue is within the authority, else `overdue` until a second person approves or the merchant pays."""
-    late = [row for row in rows if row.open_minor and await _late(session, row, cut, patience)]
+    late = [row for row in rows if row.open_minor and _late(row, cut, patience)]
     small = total(late, patience.authority.currency) <= patience.authority
     entries: list[JournalEntry | None] = []
     for row in late:
@@ -110,9 +110,18 @@ async def end_overdue(
     return made(*entries)
 
 
-async def _late(session: AsyncSession, row: BatchRow, cut: CutRow, patience: Patience) -> bool:
-    since = (await session.exec(select(CutRow.at).where(CutRow.cut == row.cut))).one()
-    return cut.at >= since + patience.receivable
+def is_untold(row: BatchRow) -> bool:
+    """Is the merchant still to be told of it? Until then it is a receivable without an end."""
+    return row.state == SHORTFALL and bool(row.open_minor) and row.told_at is None
+
+
+def told(row: BatchRow, at: datetime) -> None:
+    """The merchant knows since then. The first time stays."""
+    row.told_at = row.told_at or at
+
+
+def _late(row: BatchRow, cut: CutRow, patience: Patience) -> bool:
+    return row.told_at is not None and cut.at >= row.told_at + patience.receivable
 
 
 def _written_off(row: BatchRow, at: datetime) -> JournalEntry | None:

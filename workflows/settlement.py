@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +13,8 @@ from temporalio.exceptions import FailureError
 from activities.contract import (
     Batch,
     FormBatch,
+    NoteTold,
+    Noticed,
     OpenCut,
     Overdue,
     Patience,
@@ -20,9 +23,19 @@ from activities.contract import (
     ProveBatch,
     SettlementOutcome,
     SettlementRequest,
+    TellShortfall,
+    Untold,
     WriteOff,
 )
-from activities.declarations import form_batch, open_cut, pay_batch, prove_batch, write_off
+from activities.declarations import (
+    form_batch,
+    note_told,
+    open_cut,
+    pay_batch,
+    prove_batch,
+    tell_shortfall,
+    write_off,
+)
 from backhaul.ids import next_key
 from backhaul.messages import Ack, ApplyApproval, ExtendDeadline, RetryStep, SkipStep
 from backhaul.money import Money
@@ -89,8 +102,10 @@ class Settlement:
         formed = await desk.step(form_batch, FormBatch(merchant_id=request.merchant_id, cut=request.cut))
         desk.batches = formed.batches
         payable = [batch for batch in formed.batches if batch.payable]
+        told = asyncio.gather(*(self._tell(one) for one in formed.untold))
         overdue = asyncio.gather(*(self._overdue(one) for one in formed.overdue))
         paid = await asyncio.gather(*(self._pay(batch) for batch in payable))
+        await told
         await overdue
         await workflow.wait_condition(workflow.all_handlers_finished)
         return SettlementOutcome(
@@ -105,6 +120,19 @@ class Settlement:
         payment = PayBatch(batch=batch, patience=self._patience)
         done = await self.desk.effect(pay_batch, payment, key=lambda a: a.batch.payout_key, again=_next_payout)
         return not isinstance(done, Proof) or done.state == "succeeded"
+
+    async def _tell(self, short: Untold) -> None:
+        """X22: the shortfall is a receivable for its time from when the merchant was told. One that reaches nobody
+        parks: retry sends another, skip says that they were told otherwise, just now."""
+        due = workflow.now() + timedelta(seconds=short.receivable_s)
+        asked = TellShortfall(
+            merchant_id=self.desk.merchant_id, batch=short.batch, amount=short.open, due=due, patience=self._patience
+        )
+        sent = await self.desk.effect(
+            tell_shortfall, asked, again=lambda ended: ended.model_copy(update={"n": ended.n + 1})
+        )
+        at = sent.at if isinstance(sent, Noticed) else workflow.now()
+        await self.desk.step(note_told, NoteTold(batch=short.batch, at=at))
 
     async def _overdue(self, late: Overdue) -> None:
         """X22: until a second person writes it off, or it was paid in another way."""
@@ -164,8 +192,8 @@ class Settlement:
 
     @skip_step.validator
     def _skip_step_ok(self, said: SkipStep) -> None:
-        self.desk.skippable_effect(said.step)
-        if not (said.provider_proof or said.approval_id):
+        parked = self.desk.skippable_effect(said.step)
+        if parked.key is not None and not (said.provider_proof or said.approval_id):
             reject("proof_required")
 
     @workflow.update(name=Update.EXTEND_DEADLINE.value, description=UPDATE_DESCRIPTIONS[Update.EXTEND_DEADLINE])

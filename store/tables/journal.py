@@ -92,7 +92,8 @@ class BatchRow(Table, table=True):
     it cannot be paid); a negative net (J71): shortfall, overdue (above the authority, waits for a second person), then
     cured or written_off.
     `net_minor` = legs; `payout_minor` = net less what J76 took for an earlier shortfall; `open_minor` is what the
-    merchant still owes of this shortfall; `overdue_cut` is the cut that found it overdue."""
+    merchant still owes of this shortfall; `told_at`: when they were told of it; `overdue_cut` is the cut that found it
+    overdue."""
 
     __tablename__ = "settlement_batches"
     __table_args__ = (
@@ -116,6 +117,7 @@ class BatchRow(Table, table=True):
     open_minor: int = column.minor(0)
     currency: str = column.currency()
     state: str
+    told_at: datetime | None = column.moment_or_none()
     overdue_cut: str | None = Field(default=None, foreign_key="cuts.cut")
     formed_at: datetime = column.moment()
     closed_at: datetime | None = column.moment_or_none()

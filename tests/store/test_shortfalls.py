@@ -29,8 +29,11 @@ PATIENCE = shortfalls.Patience(timedelta(days=30), yuan("3000.00"))
 DAY = timedelta(days=1)
 
 
-async def at_cut(store: Store, name: str, days: float, merchant: str = "m1") -> dict[str, tuple[int, int, str]]:
-    """A merchant's settlement so many days later: (net, payout, state) of each batch; what is payable is paid."""
+async def at_cut(
+    store: Store, name: str, days: float, merchant: str = "m1", *, tell: bool = True
+) -> dict[str, tuple[int, int, str]]:
+    """A merchant's settlement so many days later: (net, payout, state) of each batch; what is payable is paid, and of
+    what is short the merchant is told."""
     now = AT + timedelta(days=days)
     async with store.transaction() as session:
         await settlement.open_cut(session, name, now)
@@ -38,9 +41,11 @@ async def at_cut(store: Store, name: str, days: float, merchant: str = "m1") -> 
     again = await store.run(lambda session: settlement.form_batches(session, merchant, name, now, PATIENCE))
     assert [row.model_dump() for row in again] == [row.model_dump() for row in rows]
     for row in rows:
-        if row.state == "formed":
-            async with store.transaction() as session:
+        async with store.transaction() as session:
+            if row.state == "formed":
                 await pay(session, row)
+            elif tell and shortfalls.is_untold(row):
+                shortfalls.told(await settlement.need_batch(session, row.batch, lock=True), now)
     async with store.read() as session:
         assert await settlement.check_batches(session) == ()
     return {row.batch: (row.net_minor, row.payout_minor, row.state) for row in rows}
@@ -149,13 +154,35 @@ async def test_the_providers_balance_is_swept_and_topped_up(store: Store) -> Non
 
 
 async def test_a_receivable_is_written_off_at_its_time(store: Store) -> None:
-    """Just before 30 days nothing happens; at 30 days from the cut, within the authority, J74."""
+    """Just before 30 days nothing happens; at 30 days from the notice, within the authority, J74."""
     await a_shortfall(store, "1000.00")
     assert await at_cut(store, "d3", 30.99) == {}
     assert (await owed(store), await state_of(store, "m1:d2.CNY")) == (yuan("1000.00"), "shortfall")
     await at_cut(store, "d4", 31)
     assert (await owed(store), await state_of(store, "m1:d2.CNY")) == (yuan("0.00"), "written_off")
     assert await owed(store, P.BAD_DEBT) == yuan("1000.00")
+
+
+async def test_the_receivables_time_begins_when_the_merchant_was_told(store: Store) -> None:
+    """X22: until then nothing is written off, however long; from then on it has its 30 days. The first time stays."""
+    await import_order(store)
+    await at_cut(store, "d1", 0)
+    await post(store, charge(amount="1000.00", commission="0.00"))
+    await at_cut(store, "d2", 1, tell=False)
+    await at_cut(store, "d3", 60, tell=False)
+    assert await state_of(store, "m1:d2.CNY") == "shortfall"
+    async with store.read() as session:
+        assert await settlement.under_way(session, AT + 2 * DAY) == (("m1", "d2"),)
+    for days in (61, 70):
+        async with store.transaction() as session:
+            row = await settlement.need_batch(session, "m1:d2.CNY", lock=True)
+            shortfalls.told(row, AT + timedelta(days=days))
+    async with store.read() as session:
+        assert await settlement.under_way(session, AT + 2 * DAY) == ()
+    await at_cut(store, "d4", 90.99)
+    assert await state_of(store, "m1:d2.CNY") == "shortfall"
+    await at_cut(store, "d5", 91)
+    assert await state_of(store, "m1:d2.CNY") == "written_off"
 
 
 async def test_a_sale_on_the_last_day_is_netted_first(store: Store) -> None:

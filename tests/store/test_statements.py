@@ -148,6 +148,10 @@ def test_every_entry_on_the_account_has_words() -> None:
     assert all(words.en and words.zh for words in MEANINGS.values())
 
 
+async def _tell(session: AsyncSession, row: BatchRow) -> None:
+    shortfalls.told(await settlement.need_batch(session, row.batch, lock=True), AT)
+
+
 class Accounts(RuleBasedStateMachine):
     """Sales, charges, reversals, holds, deposits, cuts, payouts that succeed or are dissolved: statements of
     consecutive cuts chain, and what was paid is what the legs of paid batches come to, less what paid shortfalls."""
@@ -208,6 +212,8 @@ class Accounts(RuleBasedStateMachine):
             patience = shortfalls.Patience(timedelta(0), yuan("300.00"))
             rows = await self.store.run(lambda session: settlement.form_batches(session, "m1", name, AT, patience))
             for row in rows:
+                if shortfalls.is_untold(row):
+                    await self.store.run(lambda session, row=row: _tell(session, row))  # type: ignore[misc]
                 if row.state == "formed" and fate != "parked":
                     await self.store.run(lambda session, row=row: self._end(session, row, fate))  # type: ignore[misc]
 

@@ -204,6 +204,8 @@ async def test_a_small_shortfall_is_written_off_at_its_time_and_not_before(full:
         "shortfall",
         20_000,
     )
+    assert await full.outside.told("m:c2.CNY") == [("merchant:m", "shortfall")]
+    assert (await batch_of(full, "m", "c2")).told_at is not None
     await cycle(full, "c3")
     assert (await batch_of(full, "m", "c2")).state == "shortfall"
     await asyncio.sleep(20.5)
@@ -213,6 +215,29 @@ async def test_a_small_shortfall_is_written_off_at_its_time_and_not_before(full:
     async with full.store.read() as session:
         assert (await ledger.balance(session, P.BAD_DEBT, "CNY")).minor == 20_000
     assert (await cycle(full, "c5")).merchants == 0
+
+
+async def test_a_shortfall_that_the_merchant_was_not_told_of_has_no_end(full: World) -> None:
+    """X22: the notice reaches nobody, the settlement parks; the receivable's time begins only once they were told."""
+    order = await sell(full, "m", 20_000)
+    await cycle(full, "c1")
+    await charge(full, "m", order, 20_000)
+    await full.outside.script("notices", "notice.shortfall:1", state="failed")
+    assert (await cycle(full, "c2")).left == 1
+    child = Child(full, "m", "c2")
+    assert await child.parked() == "notice_undelivered"
+    await asyncio.sleep(20.5)
+    await cycle(full, "c3")
+    batch = await batch_of(full, "m", "c2")
+    assert (batch.state, batch.told_at) == ("shortfall", None)
+    told = await full.now()
+    await child.say("skip_step", SkipStep())
+    assert (await child.handle.result()).shortfall == (cny(20_000),)
+    await cycle(full, "c4")
+    batch = await batch_of(full, "m", "c2")
+    assert batch.state == "shortfall"
+    assert batch.told_at is not None and batch.told_at >= told - timedelta(seconds=1)
+    assert await full.outside.told("m:c2.CNY") == []
 
 
 async def test_a_large_shortfall_waits_for_a_second_person(full: World) -> None:

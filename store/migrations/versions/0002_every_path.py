@@ -39,7 +39,7 @@ def fill_columns() -> None:
     sqlite = op.get_bind().dialect.name == "sqlite"
     address = "json_extract(request, '$.address_ref')" if sqlite else "request ->> 'address_ref'"
     op.execute(f"UPDATE cases SET address_ref = coalesce({address}, '')")  # noqa: S608 - nothing from outside
-    op.execute("UPDATE settlement_batches SET open_minor = -net_minor WHERE state = 'shortfall'")
+    op.execute("UPDATE settlement_batches SET open_minor = -net_minor, told_at = formed_at WHERE state = 'shortfall'")
 
 
 def guard_credit() -> None:
@@ -303,6 +303,7 @@ def change_tables() -> None:
 
     with op.batch_alter_table("settlement_batches") as batch:
         batch.add_column(sa.Column("open_minor", sa.BigInteger(), nullable=False, server_default="0"))
+        batch.add_column(sa.Column("told_at", sa.DateTime(timezone=True), nullable=True))
         batch.add_column(sa.Column("overdue_cut", sa.String(), nullable=True))
         batch.drop_index(batch.f("ix_settlement_batches_cut"))
         batch.create_index("ix_settlement_batches_cut", ["cut", "state", "merchant_id"], unique=False)
