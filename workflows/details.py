@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backhaul.attention import REASONS
+from backhaul.markdown import table
 from backhaul.money import Money
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ def render(run: CaseRun) -> str:
     parts = [headline(run)]
     if run.hearing is not None:
         parts.append(f"In dispute: `{run.hearing.workflow_id}`, {run.hearing.phase.value}.")
-    table = "\n".join(f"| {name} | {amount} |" for name, amount in money_rows(run))
-    parts.append(f"| money | amount |\n|---|---:|\n{table}")
+    parts.append(table(("money", "amount"), money_rows(run), numbers=frozenset({"amount"})))
     parts.append(" · ".join(f"{name} *{state}*" for name, state in run.regions.plain().items() if state != "none"))
     recent = "\n".join(f"- {event.at:%m-%d %H:%M:%S} {event.by.value}: {event.what}" for event in run.events[-6:])
     if recent:

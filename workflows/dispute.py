@@ -20,6 +20,7 @@ from activities.declarations import end_dispute, open_dispute, record_evidence
 from backhaul.disputes import OUTCOMES, REASON, SIDES, DisputeProgress, ItemCompared, Phase, Question
 from backhaul.facts import Party, Verdict
 from backhaul.ids import CaseId
+from backhaul.markdown import table
 from backhaul.messages import Ack, ExtendDeadline, SubmitEvidence
 from backhaul.names import (
     DISPUTE_PROGRESS,
@@ -31,7 +32,7 @@ from backhaul.names import (
     Update,
     WorkflowType,
 )
-from backhaul.policy.comparison import table
+from backhaul.policy.comparison import compared
 from workflows import details
 from workflows.case_run import CaseDesk
 from workflows.desk import CloseRequested, reject
@@ -88,10 +89,9 @@ class DisputeDesk(CaseDesk):
             about += f" Appeal against ruling `{request.appealed}`: another reviewer rules."
         parts = [details.headline(self), about]
         if self.sides:
-            rows = "\n".join(f"| {side.party.value} | {side.words} |" for side in self.sides.values())
-            parts.append(f"| side | |\n|---|---|\n{rows}")
+            parts.append(table(("side", ""), [(side.party.value, side.words) for side in self.sides.values()]))
         if self.items:
-            parts.append(table(self.items))
+            parts.append(compared(self.items))
         if self.evidence:
             parts.append("\n".join(f"- {piece}" for piece in self.evidence[-SHOWN_EVIDENCE:]))
         return "\n\n".join(parts)

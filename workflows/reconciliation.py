@@ -21,13 +21,15 @@ from activities.contract import (
     Reconciling,
 )
 from activities.declarations import compare_books, explain_finding, fetch_statement, open_reconciliation
+from backhaul.markdown import table
 from backhaul.messages import Ack, RetryStep
 from backhaul.names import REPORT_QUERY, RESOLVE_FINDING, Update, WorkflowType
-from backhaul.reconciliation import FindingView, ReconcileRequest, ReconciliationReport, ResolveFinding
+from backhaul.reconciliation import ReconcileRequest, ReconciliationReport, ResolveFinding
 from workflows import details
 from workflows.desk import Desk, reject
 
 LISTED = 20
+HEADS = ("finding", "code", "subject", "expected", "found")
 """Findings in the details; the report has more."""
 
 
@@ -45,20 +47,15 @@ class ReconciliationDesk(Desk):
     def describe(self) -> str:
         if self.report is None or not self.report.open:
             return details.headline(self)
-        rows = "\n".join(_row(finding) for finding in self.report.findings[:LISTED])
-        more = self.report.open - len(self.report.findings[:LISTED])
-        head = "| finding | code | subject | expected | found |\n|---|---|---|---|---|"
+        listed = self.report.findings[:LISTED]
+        more = self.report.open - len(listed)
+        rows = [(one.finding_id, one.code, one.subject, one.expected, one.found) for one in listed]
         return (
-            f"{details.headline(self)}\n\n{head}\n{rows}"
+            f"{details.headline(self)}\n\n{table(HEADS, rows)}"
             + (f"\n\nand {more} more" if more > 0 else "")
             + f"\n\nLook again: `{Update.RETRY_STEP.value} {{}}`. "
             f'One is no trouble: `{RESOLVE_FINDING} {{"finding_id": "<id>", "note": "<why>"}}`.'
         )
-
-
-def _row(finding: FindingView) -> str:
-    cells = (finding.finding_id, finding.code, finding.subject, finding.expected, finding.found)
-    return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
 
 
 @workflow.defn(name=WorkflowType.RECONCILIATION.value, failure_exception_types=[ValidationError])

@@ -37,11 +37,14 @@ from activities.declarations import (
     write_off,
 )
 from backhaul.ids import next_key
+from backhaul.markdown import table
 from backhaul.messages import Ack, ApplyApproval, ExtendDeadline, RetryStep, SkipStep
 from backhaul.money import Money
 from backhaul.names import LEFT_ALONE, UPDATE_DESCRIPTIONS, Update, WorkflowType
 from workflows import details
 from workflows.desk import Desk, Parked, reject
+
+HEADS = ("batch", "legs", "net")
 
 
 class SettlementDesk(Desk):
@@ -60,9 +63,10 @@ class SettlementDesk(Desk):
         return "settlement"
 
     def describe(self) -> str:
-        rows = "\n".join(f"| {batch.batch} | {batch.legs} | {batch.net} |" for batch in self.batches)
-        table = f"\n\n| batch | legs | net |\n|---|---:|---:|\n{rows}" if rows else ""
-        return f"{details.headline(self)}{table}"
+        if not self.batches:
+            return details.headline(self)
+        rows = [(batch.batch, batch.legs, batch.net) for batch in self.batches]
+        return f"{details.headline(self)}\n\n{table(HEADS, rows, numbers=frozenset(HEADS[1:]))}"
 
     async def park(self, reason: str, headline: str, **how: Any) -> Parked:
         await self._tell_cycle()

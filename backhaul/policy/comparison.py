@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from backhaul.disputes import Interval, ItemCompared, Seen
 from backhaul.facts import CaseFacts, Finding, Inspection, InspectionResult, Liable, LineFinding, Method, Verdict
+from backhaul.markdown import table
 from backhaul.policy.book import PolicyBook
 from backhaul.policy.texts import Code
 from backhaul.policy.verdicts import verdict
@@ -68,14 +69,13 @@ def told(seen: tuple[Seen, ...] | None) -> str:
     return ", ".join(str(one) for one in seen) or "in order"
 
 
-def table(items: Sequence[ItemCompared]) -> str:
+def compared(items: Sequence[ItemCompared]) -> str:
     """The comparison as a markdown table."""
-    rows = "\n".join(
-        f"| {item.line_id} | {told(item.door)} | {told(item.receipt)} | {item.interval.value.replace('_', ' ')} "
-        f"| {item.liable.value} |"
+    rows = [
+        (item.line_id, told(item.door), told(item.receipt), item.interval.value.replace("_", " "), item.liable.value)
         for item in items
-    )
-    return f"| line | at the door | at the receipt | changed | points to |\n|---|---|---|---|---|\n{rows}"
+    ]
+    return table(("line", "at the door", "at the receipt", "changed", "points to"), rows)
 
 
 def _item(
