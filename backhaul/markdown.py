@@ -12,10 +12,13 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: fr
     """A markdown table, a row a line; `numbers`: the heads of columns that stand to the right.
 
     What would break a row (a bar, the end of a line) becomes a slash or a space."""
-    ruler = ["---:" if head in numbers else "---" for head in heads]
-    cells = [[f"{_plain(cell)}{GAP}" for cell in row] for row in (heads, *rows)]
-    first, *rest = ["|".join(["", *row, ""]) for row in cells]
-    return "\n".join([first, "|".join(["", *ruler, ""]), *rest])
+    ruler = "|".join(["---:" if head in numbers else "---" for head in heads])
+    return "\n".join([row(*heads), f"|{ruler}|", *(row(*cells) for cells in rows)])
+
+
+def row(*cells: object) -> str:
+    """One line of a table."""
+    return "".join([f"|{_plain(cell)}{GAP}" for cell in cells]) + "|"
 
 
 def _plain(cell: object) -> str:

@@ -12,6 +12,7 @@ import pytest
 from backhaul.errors import Refusal
 from backhaul.facts import Party, Reason
 from backhaul.ids import correction_id
+from backhaul.markdown import row
 from backhaul.messages import (
     AnswerFinding,
     ApplyRuling,
@@ -207,7 +208,7 @@ async def denied_finding_ruled_on_what_is_there(world: World) -> Case:
     assert timedelta(0) <= status.attention.due - due - timedelta(hours=48) < timedelta(minutes=1)
     shown = await case.dispute_shows()
     assert "the consumer and the merchant said nothing" in shown
-    assert "| L1 | damage 50 % x 1 | not looked at | before pickup | consumer |" in shown
+    assert row("L1", "damage 50 % x 1", "not looked at", "before pickup", "consumer") in shown
     alarm = status.attention.due
     await world.until(alarm + AFTER)
     again = (await case.until(lambda s: s.attention is not None and s.attention.due > alarm, "again")).attention
@@ -239,7 +240,7 @@ async def both_sides_heard_early(world: World) -> Case:
     shown = await case.dispute_shows()
     for piece in ("consumer: photo `box.jpg`, line L1", "merchant: video `outbound.mp4`", "courier: photo `photo-1`"):
         assert piece in shown
-    assert "late.jpg" in shown and "| consumer | 2 pieces of evidence |" in shown
+    assert "late.jpg" in shown and row("consumer", "2 pieces of evidence") in shown
     async with world.store.read() as session:
         kept = await evidence.of_case(session, f"{case.request.merchant_id}/{case.request.rma_id}")
     assert [(one.ref, one.by.value, one.source) for one in kept] == [
@@ -269,7 +270,7 @@ async def objection_after_lightning_without_cover(world: World) -> Case:
     assert not {"J22", "J30", "J50", "J53"} & set(templates(await case.entries()))
     await case.parks("ruling_needed")
     shown = await case.dispute_shows()
-    assert "| L1 | in order | damage 50 % x 1 | in transit | carrier |" in shown
+    assert row("L1", "in order", "damage 50 % x 1", "in transit", "carrier") in shown
     assert "J22" not in templates(await case.entries())
     await rule(case, "consumer")
     outcome = await case.end()
@@ -355,7 +356,7 @@ async def evidence_windows_of_48_hours(world: World) -> Case:
     await case.until(lambda s: s.attention is not None, "asked for a ruling")
     shown = await case.dispute_shows()
     assert "the merchant said nothing" in shown
-    assert "| L1 | in order | damage 30 % x 1 | after receipt | merchant |" in shown
+    assert row("L1", "in order", "damage 30 % x 1", "after receipt", "merchant") in shown
     await rule(case, "carrier")
     outcome = await case.end()
     assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(36_000))
