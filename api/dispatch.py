@@ -33,6 +33,8 @@ BATCH = 50
 SLOWEST = timedelta(minutes=5)
 """Longest pause between two tries of one event."""
 WAYBILL_UNKNOWN = "waybill_unknown"
+FULL = "too_many_messages"
+"""The case takes no more reports."""
 
 
 class NotYet(Exception):
@@ -130,6 +132,8 @@ class Dispatcher:
         try:
             await self._backhaul.report(*case, update, report, event.event_id)
         except Rejected as refusal:  # closed, or never opened
+            if refusal.code == FULL:  # it stays here: what counts of it the case polls, what remains its close ends
+                raise NotYet(f"{case.key}: {FULL}") from refusal
             return await self._correct(case, report, alone) or refusal.code
         except BackhaulError as error:
             raise NotYet(f"{case.key}: {error.code}") from error

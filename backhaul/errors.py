@@ -99,7 +99,7 @@ CODES: dict[str, str] = {
     "appealed_before": "A ruling is appealed against once, and the ruling on an appeal is the last.",
     "appeal_late": "The time for an appeal is over (7 days from the ruling).",
     "money_under_way": "Money is under way; the case cannot be closed now.",
-    "too_many_messages": "The case received more messages than it takes.",
+    "too_many_messages": "This was sent as often as a case takes it: evidence 100 times a party, reports 1,000 times.",
     # providers
     "provider_rejected": "The provider refused, with its own code in the text.",
     "provider_unavailable": "The provider did not take the request.",

@@ -81,8 +81,8 @@ async def tell_payment(
 ) -> tuple[str | None, str]:
     """Tell the case of a payment key: (case key, what came of it). Keys that are no refund of ours need nothing.
 
-    Raises Transient while the case can take the news neither as open nor as closed: it closes just now, or does not
-    know yet that the refund succeeded."""
+    Raises Transient while the case can take the news neither as open nor as closed: it closes just now, does not know
+    yet that the refund succeeded, or has taken more reports than it does."""
     async with store.read() as session:
         effect = await effects.get(session, key)
         case = None if effect is None or effect.case_key is None else await cases.get(session, effect.case_key)
@@ -94,7 +94,7 @@ async def tell_payment(
         try:
             await backhaul.report(*parse_case_key(case.case_key), Update.REPORT_PAYMENT, report, event_id)
         except Refusal as refusal:
-            if refusal.code not in {"return_closed", "not_waiting", "not_found"}:
+            if refusal.code not in {"return_closed", "not_waiting", "not_found", "too_many_messages"}:
                 raise
             raise Transient("pending", f"{case.case_key}: {refusal.code}") from refusal
         return case.case_key, "told"

@@ -6,6 +6,7 @@ How it waits, asks and parks is the desk's (workflows/desk.py).
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -39,13 +40,19 @@ from backhaul.messages import (
     Withdraw,
 )
 from backhaul.money import Money
+from backhaul.names import Update
 from backhaul.policy.terms import Terms
 from workflows import details
 from workflows.claim import Claim
-from workflows.desk import Desk
+from workflows.desk import Desk, reject
 
-MAX_MESSAGES = 500
-"""A case takes so many messages, then parks, instead of continuing as new (architecture 3.7)."""
+MAX_SAID = 100
+"""So often one party may send what it could send without end: evidence, a waybill or an account that does not do. What
+a party decides once is never counted. A workflow's history stays bounded so, instead of continuing as new (architecture
+3.7): Temporal takes 2,000 updates a run."""
+MAX_MOVEMENTS, MAX_FACTS = 500, 1_000
+"""So many reports of courier and payment provider a case takes; from the first number on none that says only that the
+parcel moves. What is refused stays in the inbox, and polls bring what counts of it."""
 MAX_EVENTS = 100
 ACCOUNT = "account"
 """What a case waits for while a refund needs another account (X19)."""
@@ -153,6 +160,13 @@ class CaseDesk(Desk):
         """Refunds that go another way, by their keys: abnormal or alternate."""
         self.asking_account: asyncio.Task[str | None] | None = None
         self.recovery: str | None = None
+        self.taken: Counter[tuple[Update, Party]] = Counter()
+        """How often a party sent what it could send without end."""
+
+    def need_room(self, update: Update, by: Party) -> None:
+        """Refuse with `too_many_messages` what a party has sent as often as it may."""
+        if self.taken[update, by] >= MAX_SAID:
+            reject("too_many_messages")
 
     @property
     def judged(self) -> Judged:
@@ -191,7 +205,8 @@ class CaseRun(CaseDesk):
         self.judgement: Judgement | None = None
         self.ready = False
         self.seen: set[str] = set()
-        self.messages = 0
+        self.facts = 0
+        """How many reports of courier and payment provider came in by update."""
         self.waybill: str | None = None
         self.pickup_id: str | None = None
         self.courier: str | None = None

@@ -88,6 +88,7 @@ class Correction(OperatorDoors):
 
     @workflow.update(name=Update.PROVIDE_ACCOUNT.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_ACCOUNT])
     def provide_account(self, said: ProvideAccount) -> Ack:
+        self.desk.taken[Update.PROVIDE_ACCOUNT, Party.CONSUMER] += 1
         self.desk.mail.account = said
         return self._took("names another account", Party.CONSUMER)
 
@@ -97,9 +98,11 @@ class Correction(OperatorDoors):
             reject("not_waiting")
         if self.desk.mail.account is not None:
             reject("already_decided")
+        self.desk.need_room(Update.PROVIDE_ACCOUNT, Party.CONSUMER)
 
     @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])
     async def submit_evidence(self, said: SubmitEvidence) -> Ack:
+        self.desk.taken[Update.SUBMIT_EVIDENCE, said.side] += 1
         if said.evidence:
             kept = RecordEvidence(case=self.desk.request.case, evidence=said.evidence, at=workflow.now())
             await self.desk.ask_for_update(record_evidence, kept)
@@ -110,3 +113,4 @@ class Correction(OperatorDoors):
     def _submit_evidence_ok(self, said: SubmitEvidence) -> None:
         if self.desk.hearing is None:
             reject("not_waiting")
+        self.desk.need_room(Update.SUBMIT_EVIDENCE, said.side)

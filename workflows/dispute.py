@@ -259,6 +259,7 @@ class Dispute(OperatorDoors):
 
     @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])
     async def submit_evidence(self, said: SubmitEvidence) -> Ack:
+        self.desk.taken[Update.SUBMIT_EVIDENCE, said.side] += 1
         if said.evidence:
             kept = RecordEvidence(case=self.desk.request.case, evidence=said.evidence, at=workflow.now())
             await self.desk.ask_for_update(record_evidence, kept)
@@ -269,6 +270,7 @@ class Dispute(OperatorDoors):
     def _submit_evidence_ok(self, said: SubmitEvidence) -> None:
         if self.desk.found is not None:
             reject("already_decided")
+        self.desk.need_room(Update.SUBMIT_EVIDENCE, said.side)
 
     @workflow.signal(name=HEARD)
     def heard(self, said: SubmitEvidence) -> None:

@@ -54,6 +54,7 @@ from backhaul.messages import (
     SkipStep,
     SubmitEvidence,
     TrackingReport,
+    TrackingStatus,
     Withdraw,
 )
 from backhaul.money import Money
@@ -61,14 +62,12 @@ from backhaul.names import (
     DISPUTE_PROGRESS,
     EXTENDED,
     HEARD,
-    ROLE_OF,
     UPDATE_DESCRIPTIONS,
     Query,
-    Role,
     Update,
     WorkflowType,
 )
-from workflows.case_run import MAX_MESSAGES, CaseRun
+from workflows.case_run import MAX_FACTS, MAX_MOVEMENTS, CaseRun
 from workflows.desk import CloseRequested, reject
 from workflows.stages.appealing import lodge, why_not
 from workflows.stages.authorize import authorize, judge
@@ -193,11 +192,13 @@ class ReturnCase:
         code = refusal(update, self.case.situation())
         if code is not None:
             reject(code)
-        if self.case.messages >= MAX_MESSAGES and ROLE_OF[update] is not Role.OPERATOR:
+
+    def _allow_fact(self, update: Update, most: int = MAX_FACTS) -> None:
+        self._allow(update)
+        if self.case.facts >= most:
             reject("too_many_messages")
 
     def _took(self, what: str, by: Party, *, duplicate: bool = False) -> Ack:
-        self.case.messages += 1
         if what:
             self.case.tell(what, by)
         return Ack(recorded=True, duplicate=duplicate, stage=self.case.stage.value)
@@ -208,6 +209,7 @@ class ReturnCase:
         unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON,  # a start that fails has no decision to wait for
     )
     async def first_decision(self, request_hash: str) -> FirstDecision:
+        self.case.taken[Update.FIRST_DECISION, Party.PLATFORM] += 1
         await workflow.wait_condition(lambda: self.case.judgement is not None)
         judged = self.case.judged
         return FirstDecision(
@@ -227,6 +229,7 @@ class ReturnCase:
     def _first_decision_ok(self, request_hash: str) -> None:
         if request_hash != digest(self.case.request):
             reject("return_conflict")
+        self.case.need_room(Update.FIRST_DECISION, Party.PLATFORM)
 
     @workflow.update(name=Update.WITHDRAW.value, description=UPDATE_DESCRIPTIONS[Update.WITHDRAW])
     def withdraw(self, said: Withdraw) -> Ack:
@@ -262,6 +265,7 @@ class ReturnCase:
 
     @workflow.update(name=Update.PROVIDE_WAYBILL.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_WAYBILL])
     async def provide_waybill(self, said: ProvideWaybill) -> Ack:
+        self.case.taken[Update.PROVIDE_WAYBILL, Party.CONSUMER] += 1
         async with self._lock:
             self._allow(Update.PROVIDE_WAYBILL)  # another one may have come in while this one waited
             self.case.taking_waybill = True
@@ -275,17 +279,20 @@ class ReturnCase:
     @provide_waybill.validator
     def _provide_waybill_ok(self, said: ProvideWaybill) -> None:
         self._allow_once(Update.PROVIDE_WAYBILL, self.case.mail.withdraw)
+        self.case.need_room(Update.PROVIDE_WAYBILL, Party.CONSUMER)
         if said.proven_freight is not None:
             self._same_money(said.proven_freight)
 
     @workflow.update(name=Update.PROVIDE_ACCOUNT.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_ACCOUNT])
     def provide_account(self, said: ProvideAccount) -> Ack:
+        self.case.taken[Update.PROVIDE_ACCOUNT, Party.CONSUMER] += 1
         self.case.mail.account = said
         return self._took("names another account", Party.CONSUMER)
 
     @provide_account.validator
     def _provide_account_ok(self, said: ProvideAccount) -> None:
         self._allow_once(Update.PROVIDE_ACCOUNT, self.case.mail.account)
+        self.case.need_room(Update.PROVIDE_ACCOUNT, Party.CONSUMER)
 
     @workflow.update(name=Update.ESCALATE.value, description=UPDATE_DESCRIPTIONS[Update.ESCALATE])
     def escalate(self, said: Escalate) -> Ack:
@@ -360,6 +367,7 @@ class ReturnCase:
 
     @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])
     async def submit_evidence(self, said: SubmitEvidence) -> Ack:
+        self.case.taken[Update.SUBMIT_EVIDENCE, said.side] += 1
         if said.evidence:
             kept = RecordEvidence(case=self.case.judged.case, evidence=said.evidence, at=workflow.now())
             await self.case.ask_for_update(record_evidence, kept)
@@ -374,29 +382,34 @@ class ReturnCase:
         self._allow(Update.SUBMIT_EVIDENCE)
         if self.case.judgement is None:
             reject("not_waiting")
+        self.case.need_room(Update.SUBMIT_EVIDENCE, said.side)
 
     @workflow.update(name=Update.REPORT_PICKUP.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_PICKUP])
     def report_pickup(self, said: PickupReport) -> Ack:
+        self.case.facts += 1
         return self._took("", Party.COURIER, duplicate=not self.case.receive_pickup(said))
 
     @report_pickup.validator
     def _report_pickup_ok(self, said: PickupReport) -> None:
-        self._allow(Update.REPORT_PICKUP)
+        self._allow_fact(Update.REPORT_PICKUP)
 
     @workflow.update(name=Update.REPORT_TRACKING.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_TRACKING])
     def report_tracking(self, said: TrackingReport) -> Ack:
+        self.case.facts += 1
         new = self.case.receive_tracking(said)
         return self._took(said.status.value if new else "", Party.COURIER, duplicate=not new)
 
     @report_tracking.validator
     def _report_tracking_ok(self, said: TrackingReport) -> None:
-        self._allow(Update.REPORT_TRACKING)
+        moves_only = said.status is TrackingStatus.IN_TRANSIT
+        self._allow_fact(Update.REPORT_TRACKING, MAX_MOVEMENTS if moves_only else MAX_FACTS)
 
     # ---- the payment provider ------------------------------------------------------------------------------
 
     @workflow.update(name=Update.REPORT_PAYMENT.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_PAYMENT])
     def report_payment(self, said: PaymentReport) -> Ack:
         case, key = self.case, said.payment_key
+        case.facts += 1
         if said.news is PaymentNews.SETTLED:
             case.mail.settled.add(key)
         elif key in case.paid_refunds:
@@ -406,7 +419,7 @@ class ReturnCase:
 
     @report_payment.validator
     def _report_payment_ok(self, said: PaymentReport) -> None:
-        self._allow(Update.REPORT_PAYMENT)
+        self._allow_fact(Update.REPORT_PAYMENT)
         if said.news is PaymentNews.BOUNCED and said.event_id not in self.case.seen:
             if self.case.closing:
                 reject("return_closed")  # what comes back from here on is a correction's

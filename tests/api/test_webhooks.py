@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
+from backhaul.errors import Refusal, Transient
+from backhaul.messages import Ack, PaymentNews
+from backhaul.money import Money
 from backhaul.names import Role
-from store import inbox, waybills
+from store import effects, inbox, waybills
+from store.effects import Intent
 from store.tables import InboxRow
 from tests.api.place import MERCHANT, Place, a_return, problem
+from worker.corrections import tell_payment
 
 
 def an_event(waybill: str, event_id: str | None = None, status: str = "in_transit") -> dict[str, Any]:
@@ -124,6 +131,47 @@ async def test_a_case_that_is_not_there_is_written_beside_the_event(place: Place
     await place.webhook(event)
     row = await _until(place, event["event_id"], inbox.DELIVERED)
     assert row.error == f"{MERCHANT}/R-never: not_found"
+
+
+async def test_what_a_full_case_refuses_stays_in_the_inbox(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never counted as delivered: it is tried again until the case takes it, or is closed."""
+    rma_id = await _open(place)
+    waybill = f"W-{uuid.uuid4()}"
+    await _bind(place, waybill, rma_id)
+
+    async def full(*_: object) -> Ack:
+        raise Refusal("too_many_messages")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place.backhaul, "report", full)
+        event = an_event(waybill)
+        await place.webhook(event)
+        for _ in range(100):
+            row = await _row(place, event["event_id"])
+            if row is not None and row.error == f"{MERCHANT}/{rma_id}: too_many_messages":
+                break
+            await asyncio.sleep(0.05)
+        else:
+            raise AssertionError(f"never refused: {row!r}")
+        assert row.state == inbox.RECEIVED
+    await _until(place, event["event_id"], inbox.DELIVERED)
+
+
+async def test_news_of_a_payment_that_a_full_case_refuses_is_tried_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rma_id = await _open(place)
+    key, now = f"{MERCHANT}:{rma_id}:refund.p:1", datetime.now(UTC)
+    intent = Intent(key, "refund", "psp", Money(minor=1), "c", timedelta(days=1), case_key=f"{MERCHANT}/{rma_id}")
+    async with place.store.transaction() as session:
+        await effects.begin(session, intent, now)
+
+    async def full(*_: object) -> Ack:
+        raise Refusal("too_many_messages")
+
+    monkeypatch.setattr(place.backhaul, "report", full)
+    with pytest.raises(Transient):
+        await tell_payment(place.store, place.backhaul, key, PaymentNews.SETTLED, now, now)
 
 
 async def test_what_was_left_over_is_dispatched_at_the_start(place: Place) -> None:
