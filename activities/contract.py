@@ -392,6 +392,17 @@ class OpenCorrection(Frozen):
     at: datetime
 
 
+class LateFacts(Frozen):
+    """The case is closed, and the courier told more while it was being closed, which nobody has read: what of it asks
+    for a correction is to be opened. `logistics`: how that region was closed."""
+
+    case: CaseRef
+    logistics: str
+    pickups: tuple[PickupReport, ...] = ()
+    trackings: tuple[TrackingReport, ...] = ()
+    at: datetime
+
+
 class EndDispute(Frozen):
     """The dispute has ended, ruled or called off: what it held back goes into the next settlement."""
 
@@ -794,6 +805,12 @@ class StartCorrection(Frozen):
     event: CorrectionEvent
     terms: Terms
     regions: dict[str, str] = Field(default_factory=dict)
+
+
+class Opened(Frozen):
+    """Corrections that are open now, each once."""
+
+    starts: tuple[StartCorrection, ...] = ()
 
 
 class EndCorrection(Frozen):

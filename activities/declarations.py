@@ -114,6 +114,9 @@ record_evidence = _step(
 open_correction = _step(
     "open_correction", c.OpenCorrection, c.StartCorrection, lambda a: f"open a correction: {a.kind.value}"
 )
+correct_late = _step(
+    "correct_late", c.LateFacts, c.Opened, lambda a: "what the courier told while the case was being closed"
+)
 end_dispute = _step("end_dispute", c.EndDispute, c.DisputeEnded, lambda a: "what was disputed may be settled")
 open_dispute = _step("open_dispute", c.OpenDispute, c.DisputeOpened, lambda a: "compare door and receipt, item by item")
 find_approval = _step("find_approval", c.FindApproval, c.Found, lambda a: f"read approval {a.approval_id}")

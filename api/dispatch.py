@@ -35,6 +35,8 @@ SLOWEST = timedelta(minutes=5)
 WAYBILL_UNKNOWN = "waybill_unknown"
 FULL = "too_many_messages"
 """The case takes no more reports."""
+GONE = frozenset({"return_closed", "not_found"})
+"""With these no run of the case takes anything."""
 
 
 class NotYet(Exception):
@@ -134,16 +136,21 @@ class Dispatcher:
         except Rejected as refusal:  # closed, or never opened
             if refusal.code == FULL:  # it stays here: what counts of it the case polls, what remains its close ends
                 raise NotYet(f"{case.key}: {FULL}") from refusal
-            return await self._correct(case, report, alone) or refusal.code
+            return await self._correct(case, report, alone, refusal.code) or refusal.code
         except BackhaulError as error:
             raise NotYet(f"{case.key}: {error.code}") from error
         return ""
 
-    async def _correct(self, case: CaseId, report: PickupReport | TrackingReport, alone: bool) -> str | None:
-        """A closed case whose goods turn up is corrected: what was started, for the notes beside the event."""
+    async def _correct(self, case: CaseId, report: PickupReport | TrackingReport, alone: bool, code: str) -> str | None:
+        """A closed case whose goods turn up is corrected: what was started, for the notes beside the event. Raises
+        NotYet where nobody takes the event, and the case is open in the books: it goes on, or is closed there."""
         async with self._store.read() as session:
             row = await cases.get(session, case.key)
-        if row is None or row.closed_at is None:
+        if row is None:
+            return None
+        if row.closed_at is None:
+            if code in GONE:
+                raise NotYet(f"{case.key}: {code}, and not closed in the books")
             return None
         regions = (row.status or {}).get("regions", {})
         found = correction_of(case, regions.get("logistics", ""), report, alone=alone)

@@ -228,9 +228,9 @@ _OPERATOR = frozenset({Update.RETRY_STEP, Update.SKIP_STEP, Update.APPLY_RULING,
 
 
 def refusal(update: Update, now: Situation) -> str | None:
-    """The code with which this update is refused now, or None. Courier facts are never refused."""
-    if now.closed:
-        return "return_closed"
+    """The code with which this update is refused now, or None. Courier facts are never refused before the close."""
+    if now.closed:  # what is handed to a correction then may be parked
+        return None if update is Update.RETRY_STEP and now.parked_effect else "return_closed"
     if update in _ALWAYS or update is Update.APPEAL:
         return None
     if update is Update.EXTEND_DEADLINE:

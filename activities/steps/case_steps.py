@@ -29,9 +29,11 @@ from activities.contract import (
     JudgeCase,
     Judgement,
     KeepUnclaimed,
+    LateFacts,
     LeaveUnclaimed,
     OpenCorrection,
     OpenDispute,
+    Opened,
     Receipt,
     Receivable,
     RecordEvidence,
@@ -275,6 +277,16 @@ class CaseSteps:
         Retries: `store_busy` is tried again.
         Raises: Rejected(`not_found`, `return_open`, `event_conflict`)."""
         return await correcting.open_one(self._desk, argument)
+
+    @activity.defn(name=declared.correct_late.name)
+    @step
+    async def correct_late(self, argument: LateFacts) -> Opened:
+        """Open what the courier's late facts about a closed case ask for, as if they had come after the close.
+
+        Idempotency: by event: one parcel of a case starts one correction, whoever opens it.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`not_found`, `return_open`, `event_conflict`)."""
+        return await correcting.open_late(self._desk, argument)
 
     @activity.defn(name=declared.open_dispute.name)
     @step

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from activities.contract import EndCorrection, Judgement, OpenCorrection, Receipt, StartCorrection
+from activities.contract import EndCorrection, Judgement, LateFacts, OpenCorrection, Opened, Receipt, StartCorrection
 from activities.steps.desk import Desk, Work, key_of
 from activities.steps.ending import owed, reserves
 from activities.steps.freight import late_freight
 from backhaul.corrections import CorrectionEvent, CorrectionKind
 from backhaul.errors import Refusal, Rejected
+from backhaul.ids import parse_case_key
+from backhaul.messages import PickupReport, TrackingReport
 from backhaul.money import Money
-from store import cases, corrections, ledger
+from backhaul.policy.parcels import correction_of
+from store import cases, corrections, ledger, waybills
 from store.tables import CaseRow, CorrectionRow
 
 
@@ -39,6 +42,29 @@ async def open_one(desk: Desk, argument: OpenCorrection) -> StartCorrection:
         key = key_of(argument.case)
         row = await corrections.open_for(session, key, argument.kind, argument.event, argument.at)
         return start_of(row, await cases.need(session, key))
+
+    try:
+        return await desk.store.run(work)
+    except Refusal as refused:
+        raise Rejected(refused.code, refused.message) from None
+
+
+async def open_late(desk: Desk, argument: LateFacts) -> Opened:
+    """Open what these facts ask for, or find what was opened for the same parcel; only what is open is to start."""
+
+    async def work(session: AsyncSession) -> Opened:
+        key = key_of(argument.case)
+        starts: dict[int, StartCorrection] = {}
+        told: tuple[PickupReport | TrackingReport, ...] = (*argument.pickups, *argument.trackings)
+        for report in told:
+            alone = len(await waybills.cases_of(session, report.waybill)) == 1
+            found = correction_of(parse_case_key(key), argument.logistics, report, alone=alone)
+            if found is None:
+                continue
+            row = await corrections.open_for(session, key, *found, argument.at)
+            if row.state == corrections.OPEN:
+                starts[row.n] = start_of(row, await cases.need(session, key))
+        return Opened(starts=tuple(starts.values()))
 
     try:
         return await desk.store.run(work)

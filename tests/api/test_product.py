@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from backhaul.messages import OpenReturn
 from backhaul.names import Role
 from store import inbox
+from store.tables import InboxRow
 from tests.api.place import MERCHANT, Place, a_return, an_order, money, open_place, problem
 from tests.servers.temporal import start_dev_server
+from tests.workflows.scenarios.telling import books_that_do_not_add_up
 from tests.workflows.world import World, world
+from worker.sweeper import sweep_once
 
 
 @pytest.fixture(scope="module")
@@ -176,17 +180,70 @@ async def test_goods_that_move_after_a_withdrawal_are_corrected(place: Place, pr
     assert (await place.call("POST", f"{path}/withdraw", Role.CONSUMER, {})).is_success
     await _until(place, body, lambda seen: seen["closed"])
     for event in (_picked_up(waybill, body), _moved(waybill, "in_transit")):
-        assert (await place.webhook(event)).status_code == 202
-        row = None
-        for _ in range(100):
-            async with place.store.read() as session:
-                row = await inbox.get(session, "sandbox", event["event_id"])
-            if row is not None and row.state == inbox.DELIVERED:
-                break
-            await asyncio.sleep(0.1)
-        assert row is not None and row.error == f"{MERCHANT}/{body['rma_id']}: correction 1, late_scan"
+        assert (await _told(place, event, _delivered)).error == f"{MERCHANT}/{body['rma_id']}: correction 1, late_scan"
     listed = (await place.call("GET", f"{path}/corrections", Role.MERCHANT)).json()
     assert [(one["n"], one["kind"]) for one in listed["corrections"]] == [(1, "late_scan")]
+
+
+async def _told(place: Place, event: dict[str, Any], test: Callable[[InboxRow], bool]) -> InboxRow:
+    """Send this event, and wait until the inbox says so."""
+    assert (await place.webhook(event)).status_code == 202
+    return await _kept(place, event, test)
+
+
+async def _kept(place: Place, event: dict[str, Any], test: Callable[[InboxRow], bool]) -> InboxRow:
+    row = None
+    for _ in range(300):
+        async with place.store.read() as session:
+            row = await inbox.get(session, "sandbox", event["event_id"])
+        if row is not None and test(row):
+            return row
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"never: {row!r}")
+
+
+def _delivered(row: InboxRow) -> bool:
+    return row.state == inbox.DELIVERED
+
+
+async def test_goods_that_move_during_the_close_are_corrected(place: Place, product: World) -> None:
+    """The close of a withdrawn case is held up: its events are taken in, and once it is closed they are a correction,
+    which the same events again find."""
+    body = await _open(place, product)
+    waybill = (await _until(place, body, lambda seen: bool(seen.get("waybill"))))["waybill"]
+    path = f"/v1/returns/{body['rma_id']}"
+    events = [_picked_up(waybill, body), _moved(waybill, "in_transit")]
+    async with books_that_do_not_add_up(product, OpenReturn.model_validate(body)):
+        assert (await place.call("POST", f"{path}/withdraw", Role.CONSUMER, {})).is_success
+        await _until(place, body, lambda seen: (seen["attention"] or {}).get("reason") == "invariant_broken")
+        for event in events:
+            assert (await _told(place, event, _delivered)).error is None
+    retried = await place.call("POST", f"{path}/retry_step?merchant_id={MERCHANT}", Role.OPERATOR, {})
+    assert retried.is_success, retried.text
+    ended = await _until(place, body, lambda seen: seen["closed"])
+    assert ended["outcome"] == "withdrawn"
+    await product.backhaul.client.get_workflow_handle(f"return:{MERCHANT}:{body['rma_id']}").result()
+    again = await _told(place, _moved(waybill, "delivered"), _delivered)
+    assert again.error == f"{MERCHANT}/{body['rma_id']}: correction 1, late_scan"
+    listed = (await place.call("GET", f"{path}/corrections", Role.MERCHANT)).json()
+    assert [(one["n"], one["kind"], one["state"]) for one in listed["corrections"]] == [(1, "late_scan", "open")]
+
+
+async def test_an_event_waits_for_a_case_that_nobody_runs(place: Place, product: World) -> None:
+    """Its workflow was terminated, and the case is open in the books: the event is kept until it is carried on."""
+    body = await _open(place, product)
+    waybill = (await _until(place, body, lambda seen: bool(seen.get("waybill"))))["waybill"]
+    handle = product.backhaul.client.get_workflow_handle(f"return:{MERCHANT}:{body['rma_id']}")
+    await handle.terminate("an operator's slip")
+    event = _picked_up(waybill, body)
+    kept = await _told(place, event, lambda row: row.error is not None)
+    assert (kept.state, kept.error) == (
+        inbox.RECEIVED,
+        f"{MERCHANT}/{body['rma_id']}: return_closed, and not closed in the books",
+    )
+    await sweep_once(product.env.client, product.store, restart=True, settling=timedelta(seconds=-60))
+    await _kept(place, event, _delivered)
+    await _until(place, body, lambda seen: seen["money"]["refunded"]["minor"] == 120_000)
 
 
 async def test_one_event_reaches_every_case_of_the_waybill(place: Place, product: World) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from activities.contract import FormBatch, OpenCut, PageMerchants
+from activities.contract import FormBatch, LateFacts, OpenCut, PageMerchants
 from activities.settlement_steps import SettlementSteps
 from backhaul.ledger import JournalEntry, goodwill_granted, lightning_granted, rdv_approved, rdv_reserved, reversal
+from backhaul.messages import TrackingReport, TrackingStatus
 from backhaul.policy.library import load_library
 from store import cases, claims, credit, pickups
-from tests.steps.support import AT, World, a_request, an_order, claim_of, found, refused, yuan
+from tests.steps.support import AT, World, a_line, a_request, an_order, claim_of, found, refused, yuan
 
 
 async def test_everything_held_is_released(world: World) -> None:
@@ -39,6 +40,26 @@ async def test_everything_held_is_released(world: World) -> None:
     assert hold is not None
     assert (hold.state, claim.state, members[0].state) == ("released", "denied", "left")
     assert (await world.judge(a_request("r2"))).outcome == "authorized"
+
+
+async def test_facts_that_came_during_the_close_start_one_correction(world: World) -> None:
+    """Of a parcel that two cases share only the scan says whose goods are in it; what a parcel asks for is asked once."""
+    await world.order(an_order(a_line(quantity=2)))
+    case = (await world.judge()).case
+    await world.judge(a_request("r2"))
+    pickup_id = await world.book()
+    await world.book("r2")
+    await world.end(case, "withdrawn")
+    scan = world.scan_of(case, pickup_id).report
+    moved = TrackingReport(
+        event_id="moved", status=TrackingStatus.IN_TRANSIT, waybill=f"w-{pickup_id}", occurred_at=scan.occurred_at
+    )
+    late = LateFacts(case=case, logistics="not_required", trackings=(moved,), at=AT)
+    assert (await world.run(world.steps.correct_late, late)).starts == ()
+    late = late.model_copy(update={"pickups": (scan.model_copy(update={"waybill": moved.waybill}),)})
+    opened = [await world.run(world.steps.correct_late, late) for _ in range(2)]
+    assert opened[0] == opened[1]
+    assert [(one.n, one.kind, one.event.waybill) for one in opened[0].starts] == [(1, "late_scan", moved.waybill)]
 
 
 @pytest.mark.parametrize("number", ["7", "9", "8", "4"])

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.contract import OpenCorrection
 from activities.declarations import open_correction
 from backhaul.case import Region
 from backhaul.corrections import CorrectionEvent, CorrectionKind, appeal_event
 from backhaul.disputes import LodgeAppeal, Question
-from backhaul.ids import correction_id
-from backhaul.names import WorkflowType
 from workflows.case_run import CaseRun, Hearing
+from workflows.stages.late import begin_correction
 from workflows.stages.ruling import open_hearing, outcome_of, watch
 
 DISPUTE, KEPT = "dispute", "kept"
@@ -83,12 +79,4 @@ async def carry_over(run: CaseRun) -> None:
         open_correction,
         OpenCorrection(case=run.judged.case, kind=CorrectionKind.APPEAL, event=event, at=workflow.now()),
     )
-    with suppress(WorkflowAlreadyStartedError):
-        await workflow.start_child_workflow(
-            WorkflowType.CORRECTION.value,
-            start,
-            id=correction_id(run.id, start.n),
-            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            static_summary=f"Correction of return `{run.id.rma_id}`: appeal",
-        )
+    await begin_correction(run, start)

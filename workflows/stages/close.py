@@ -10,6 +10,7 @@ from backhaul.case import Region, Stage
 from backhaul.messages import CaseOutcome
 from workflows.case_run import CaseRun
 from workflows.stages.appealing import carry_over
+from workflows.stages.late import catch_up
 from workflows.views import status_of
 
 
@@ -50,6 +51,7 @@ async def close(run: CaseRun) -> CaseOutcome:
     )
     run.closed = True
     await carry_over(run)
+    await catch_up(run)
     run.publish()
     return CaseOutcome(
         merchant_id=run.id.merchant_id,

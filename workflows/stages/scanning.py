@@ -55,11 +55,13 @@ async def call_off(run: CaseRun) -> datetime | None:
 
 def scan_of(run: CaseRun) -> PickupReport | None:
     """The earliest scan of goods of this case, of any visit: a courier who was given up may have had them."""
+    return min(scans_of(run), key=lambda item: item.occurred_at, default=None)
+
+
+def scans_of(run: CaseRun) -> list[PickupReport]:
+    """Every scan of goods of this case that was told."""
     ours = {line.line_id for line in run.request.lines}
-    scans = [
-        item for item in run.mail.pickups if item.outcome is PickupOutcome.PICKED_UP and ours & set(item.collected)
-    ]
-    return min(scans, key=lambda item: item.occurred_at, default=None)
+    return [item for item in run.mail.pickups if item.outcome is PickupOutcome.PICKED_UP and ours & set(item.collected)]
 
 
 def implied_scan(run: CaseRun, at: datetime | None = None) -> PickupReport | None:

@@ -11,7 +11,6 @@ from datetime import timedelta
 from backhaul.case import Regions
 from backhaul.facts import Finding, Method, Reason, Risk
 from backhaul.ids import CaseId, claim_ref
-from backhaul.ledger import CaseRef, goodwill_granted, made, reversal
 from backhaul.messages import (
     AnswerFinding,
     ApplyApproval,
@@ -30,9 +29,8 @@ from backhaul.messages import (
     RetryStep,
     Withdraw,
 )
-from store import ledger
 from tests.workflows.scenarios.registry import scenario
-from tests.workflows.scenarios.telling import refused, templates, to_the_merchant
+from tests.workflows.scenarios.telling import books_that_do_not_add_up, refused, templates, to_the_merchant
 from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage, objection
 
 # ---- the straight path -----------------------------------------------------------------------------------------
@@ -689,19 +687,9 @@ async def books_that_do_not_add_up_park(world: World) -> Case:
     """A stray entry of 0.05 on the case: it is not closed over, and not failed; once reversed, it closes."""
     case = await world.open(Plan(tier=0))
     await to_the_merchant(case)
-    ref = CaseRef(
-        merchant_id=case.request.merchant_id,
-        order_id=case.request.order_id,
-        rma_id=case.request.rma_id,
-        consumer_ref=f"c-{case.request.order_id}",
-    )
-    stray = made(goodwill_granted(ref, cny(5)))
-    async with world.store.transaction() as session:
-        await ledger.post(session, stray, await world.now())
-    await case.say("confirm_receipt", ConfirmReceipt())
-    await case.parks("invariant_broken")
-    async with world.store.transaction() as session:
-        await ledger.post(session, [reversal(stray[0])], await world.now())
+    async with books_that_do_not_add_up(world, case.request):
+        await case.say("confirm_receipt", ConfirmReceipt())
+        await case.parks("invariant_broken")
     await case.say("retry_step", RetryStep())
     assert (await case.end()).refunded == cny(120_000)
     return case

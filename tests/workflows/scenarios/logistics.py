@@ -21,10 +21,10 @@ from backhaul.messages import (
     Withdraw,
 )
 from backhaul.policy.parcels import correction_of
-from store import pickups
+from store import corrections, pickups
 from store.tables import ConsumerRow, PickupRow, WaybillRow
 from tests.workflows.scenarios.registry import scenario
-from tests.workflows.scenarios.telling import refused, templates, to_the_merchant, told
+from tests.workflows.scenarios.telling import books_that_do_not_add_up, refused, templates, to_the_merchant, told
 from tests.workflows.world import Case, Plan, World, cny
 from worker.corrections import correct
 
@@ -496,6 +496,60 @@ async def scanned_after_the_close(world: World) -> Case:
     ended = await world.env.client.get_workflow_handle(row.workflow_id, result_type=CorrectionOutcome).result()
     assert (ended.outcome, outcome.refunded) == ("dealt_with", cny(0))
     assert templates(await case.entries()) == {"J14": 1_200, "J15": 1_200}  # the courier was there
+    return case
+
+
+async def corrected(case: Case, kind: str) -> CorrectionOutcome:
+    """What the case's one correction came to, which the case started itself."""
+    async with case.world.store.read() as session:
+        (row,) = await corrections.of_case(session, case.id.key)
+    assert row.kind == kind
+    if kind == "late_scan":
+        backhaul = case.world.backhaul
+        await case.world.asked(
+            lambda: backhaul.correction(case.id, 1), lambda s: s.attention is not None, "shown to a human"
+        )
+        await backhaul.report_correction(case.id, 1, "retry_step", RetryStep())
+    handle = case.world.env.client.get_workflow_handle(row.workflow_id, result_type=CorrectionOutcome)
+    outcome: CorrectionOutcome = await handle.result()
+    return outcome
+
+
+@scenario("X23")
+async def scanned_during_the_close(world: World) -> Case:
+    """Withdrawn and called off, but the close waits for books that do not add up; the courier's scan, and what follows
+    it, are taken in meanwhile. Closed, the case starts one correction for them, as if they had come after it."""
+    case = await world.open(Plan(tier=0))
+    await another_visit(case)
+    async with books_that_do_not_add_up(world, case.request):
+        await case.say("withdraw", Withdraw())
+        await case.parks("invariant_broken")
+        assert (await case.pickup()).recorded and (await case.track("in_transit")).recorded
+    await case.say("retry_step", RetryStep())
+    assert (await case.ended()).outcome == "withdrawn"
+    assert (await corrected(case, "late_scan")).outcome == "dealt_with"
+    totals = templates(await case.entries())
+    assert (totals["J14"], totals["J15"]) == (1_200, 1_200)
+    return case
+
+
+@scenario("X9", "X23")
+async def found_during_the_close(world: World) -> Case:
+    """Lost, refunded, indemnified, but the close waits for books that do not add up, and the parcel is found meanwhile.
+    Closed, the case starts the correction that takes the indemnity back."""
+    case = await world.open(Plan(tier=0))
+    async with books_that_do_not_add_up(world, case.request):
+        await case.waits_for("pickup")
+        await case.pickup()
+        await case.waits_for("delivery")
+        await case.track("lost")
+        await case.parks("invariant_broken")
+        assert (await case.track("found")).recorded
+    await case.say("retry_step", RetryStep())
+    assert (await case.ended()).regions["logistics"] == "lost"
+    assert (await corrected(case, "parcel_found")).outcome == "corrected"
+    totals = templates(await case.entries())
+    assert (totals["J23"], totals["J21"], totals["J34"], totals["J75b"]) == (120_000, 120_000, 120_000, 120_000)
     return case
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 
 from backhaul.errors import Refusal
-from tests.workflows.world import Case
+from backhaul.ledger import CaseRef, goodwill_granted, made, reversal
+from backhaul.messages import OpenReturn
+from store import ledger
+from tests.workflows.world import Case, World, cny
 
 
 async def refused(case: Case, update: str, body: object, code: str) -> None:
@@ -36,3 +42,15 @@ def templates(entries: list[tuple[str, int]]) -> dict[str, int]:
     for template, minor in entries:
         totals[template] = totals.get(template, 0) + minor
     return totals
+
+
+@asynccontextmanager
+async def books_that_do_not_add_up(world: World, of: OpenReturn) -> AsyncIterator[None]:
+    """A stray entry of 0.05 on the case, over which it is not closed; reversed at the end."""
+    ref = CaseRef(merchant_id=of.merchant_id, order_id=of.order_id, rma_id=of.rma_id, consumer_ref=f"c-{of.order_id}")
+    (stray,) = made(goodwill_granted(ref, cny(5)))
+    async with world.store.transaction() as session:
+        await ledger.post(session, [stray], await world.now())
+    yield
+    async with world.store.transaction() as session:
+        await ledger.post(session, [reversal(stray)], await world.now())
