@@ -43,14 +43,14 @@ async def test_everything_held_is_released(world: World) -> None:
 
 
 async def test_facts_that_came_during_the_close_start_one_correction(world: World) -> None:
-    """Of a parcel that two cases share only the scan says whose goods are in it; what a parcel asks for is asked once."""
+    """Of a parcel that two cases share only the scan says whose goods are in it; a parcel starts one correction."""
     await world.order(an_order(a_line(quantity=2)))
     case = (await world.judge()).case
     await world.judge(a_request("r2"))
     pickup_id = await world.book()
     await world.book("r2")
     await world.end(case, "withdrawn")
-    scan = world.scan_of(case, pickup_id).report
+    scan = world.scan_of(case, pickup_id, collected=("l1",)).report
     moved = TrackingReport(
         event_id="moved", status=TrackingStatus.IN_TRANSIT, waybill=f"w-{pickup_id}", occurred_at=scan.occurred_at
     )
