@@ -148,12 +148,21 @@ class RecoveryPlan(Frozen):
         return recovery_ref(self.claim_ref, self.n)
 
 
+class Repayment(Frozen):
+    """What the consumer is owed besides refunds: P2010 has it under `key`, and it leaves now to the account that they
+    pay from (J61). Paid of a debt that is none any more (J45), or freight that no payment has room for (J16)."""
+
+    key: str
+    amount: Money
+
+
 class Collected(Frozen):
     """What the scan decided. `lightning` refunds leave now; the freight claim leaves now."""
 
     lightning: bool
     reasons: tuple[str, ...]
     refunds: tuple[RefundPart, ...] = ()
+    repayments: tuple[Repayment, ...] = ()
     freight: FreightClaim | None = None
     freight_share: Money
     verdicts: tuple[Verdict, ...] = ()
@@ -219,6 +228,7 @@ class Remedy(Frozen):
     liable: Liable
     loss: Money
     refunds: tuple[RefundPart, ...] = ()
+    repayments: tuple[Repayment, ...] = ()
     withheld: Money
     indemnity: IndemnityPlan | None = None
     recovery: RecoveryPlan | None = None
@@ -257,13 +267,6 @@ class MoneyBack(Frozen):
     to: Literal["insurer", "carrier", "consumer"]
     courier: str | None = None
     waybill: str | None = None
-
-
-class Repayment(Frozen):
-    """What the consumer had paid and does not owe any more: P2010 has it (J45 of `key`), and it leaves now (J61)."""
-
-    key: str
-    amount: Money
 
 
 class ReturnMoney(Frozen):

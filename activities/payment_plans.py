@@ -50,7 +50,7 @@ def refund(world: World, case: CaseRef, part: RefundPart) -> Plan:
 
 def to_account(world: World, asked: PayConsumer) -> Plan:
     """J61 or J63: to the consumer's own account, or one that they named. It takes nothing of the original payment, of
-    which the refund's share stays counted; what a correction gives back is no refund."""
+    which the refund's share stays counted; what is owed besides is no refund."""
     psp, case, key = world.gateways.payments, asked.case, asked.key
 
     async def send() -> Answer:
@@ -59,7 +59,7 @@ def to_account(world: World, asked: PayConsumer) -> Plan:
     async def also(session: AsyncSession, row: EffectRow) -> None:
         if asked.unclaimed:
             await unclaimed.paid(session, asked.of, world.clock())
-        if await consumer_money.given_back(session, case_key(case), asked.of) is None:
+        if await consumer_money.owed_besides(session, case_key(case), asked.of) is None:
             await cases.add_money(session, case_key(case), refunded=asked.amount.minor)
 
     template = unclaimed_claimed if asked.unclaimed else alternate_payout

@@ -59,7 +59,7 @@ class PaymentActivities:
     @activity.defn(name="pay_consumer")
     @effect
     async def pay_consumer(self, asked: PayConsumer) -> Receipt:
-        """Pay a consumer: J61 in place of a refund, or of what a correction gives back (J45); J63 of unclaimed money.
+        """Pay a consumer: J61 in place of a refund, or of what is owed besides (J16, J45); J63 of unclaimed money.
 
         Idempotency: one effect under its key, which is begun only while nothing else can still pay the same money.
         Retries: Transient backs off; an unknown or pending payout is looked up by key as the book says (X18).

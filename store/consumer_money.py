@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -11,12 +12,13 @@ from backhaul.errors import Rejected
 from backhaul.ids import next_key
 from backhaul.ledger import P
 from backhaul.money import Money
-from store import effects, unclaimed
+from store import cases, effects, unclaimed
 from store.effects import Outcome
 from store.tables import EffectRow, EntryLineRow, EntryRow
 
 REFUND, ALTERNATE, CLAIMED = "refund", "alternate", "claimed"
 BOUNCED, GIVEN_BACK = "J60", "J45"
+OWED = "owed"
 
 
 async def payouts_of(session: AsyncSession, case_key: str, of: str) -> Sequence[EffectRow]:
@@ -37,16 +39,28 @@ async def given_back(session: AsyncSession, case_key: str, of: str) -> Money | N
     return None if found is None else Money(minor=found[0], currency=found[1])
 
 
+async def owe(session: AsyncSession, case_key: str, key: str, amount: Money, at: datetime) -> None:
+    """What a case owes the consumer under this key besides its refunds: an entry has it on P2010, no payment takes it
+    back. Once."""
+    await cases.record(session, case_key, f"{OWED}:{key}", amount, amount, at)
+
+
+async def owed_besides(session: AsyncSession, case_key: str, of: str) -> Money | None:
+    """What is owed under this key that is no refund. None: nothing is."""
+    owed = await cases.recorded(session, case_key, f"{OWED}:{of}", Money)
+    return owed or await given_back(session, case_key, of)
+
+
 async def need_refund_over(session: AsyncSession, case_key: str, of: str, amount: Money) -> EffectRow | None:
     """The refund that ended without reaching the consumer: failed for good at the provider, or come back. None for what
-    a correction gives back, which was no refund.
+    is owed besides, which was no refund.
 
     Raises Rejected(`proof_refused`) while it, or a payout in its place, may still pay; Rejected(`effect_conflict`)
     for another amount or case."""
-    returned = await given_back(session, case_key, of)
-    if returned is not None:
-        if returned != amount:
-            raise Rejected("effect_conflict", f"{returned} is given back under {of}, not {amount}")
+    owed = await owed_besides(session, case_key, of)
+    if owed is not None:
+        if owed != amount:
+            raise Rejected("effect_conflict", f"{owed} is owed under {of}, not {amount}")
         await need_payouts_over(session, case_key, of)
         return None
     row = await effects.get(session, of)

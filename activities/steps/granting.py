@@ -11,7 +11,6 @@ from backhaul.case import Stage
 from backhaul.errors import Rejected
 from backhaul.facts import CaseFacts, Party
 from backhaul.ledger import partial_refund_due, refund_due
-from backhaul.money import Money
 from backhaul.policy.refunds import RefundValue, partial_refund, refund_value
 from store import cases, refunds
 
@@ -43,7 +42,7 @@ async def _grant(work: Work, argument: GrantRefund) -> Granted:
         if line.amount or line.commission:
             await refunds.add_to_line(work.session, work.case.order_id, line.line_id, line.amount, line.commission)
     purpose = OFFER if argument.what == OFFER else "refund"
-    parts = await refund_parts(work, value.total, Money.zero(value.total.currency), purpose=purpose)
+    parts = await refund_parts(work, value.total, purpose)
     stage, waiting = (Stage.REFUNDING, Party.PSP) if parts else (Stage.CLOSING, Party.PLATFORM)
     await cases.set_stage(work.session, work.key, stage.value, work.at, waiting_on=waiting.value)
     return Granted(amount=value.total, refunds=parts)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from sqlalchemy import update
 from sqlmodel import col
 
-from activities.contract import Collected, Receipt, RecordPickup, RecordWaybill, RefundPart
+from activities.contract import Collected, Receipt, RecordPickup, RecordWaybill, RefundPart, Repayment
 from activities.steps.desk import Desk, Work
 from activities.steps.facts import collected_facts, refreshed
 from activities.steps.freight import pickup_freight, self_ship_freight
 from activities.steps.opening import STEP as JUDGED
-from activities.steps.parts import refund_parts
+from activities.steps.parts import with_freight
 from backhaul.case import Stage
 from backhaul.errors import Refusal, Rejected
 from backhaul.facts import CaseFacts, Finding, Frozen, Inspection, InspectionResult, LineFinding, Party, Text, Verdict
@@ -93,8 +93,9 @@ async def _record(desk: Desk, work: Work, argument: RecordPickup) -> Collected:
         reimburse=freight.reimburse,
     )
     parts: tuple[RefundPart, ...] = ()
+    besides: tuple[Repayment, ...] = ()
     if granted is not None:
-        parts = await refund_parts(work, granted.total, freight.reimburse)
+        parts, besides = await with_freight(work, granted.total, freight.reimburse)
         scan = scan.model_copy(update={"reimburse": Money.zero(freight.share.currency)})
     await cases.record(work.session, work.key, SCAN, argument, scan, work.at)
     await cases.add_money(work.session, work.key, freight=freight.share.minor)
@@ -103,6 +104,7 @@ async def _record(desk: Desk, work: Work, argument: RecordPickup) -> Collected:
         lightning=granted is not None,
         reasons=gate.reasons,
         refunds=parts,
+        repayments=besides,
         freight=freight.claim,
         freight_share=freight.share,
         verdicts=tuple(work.verdicts),

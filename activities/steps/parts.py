@@ -1,28 +1,18 @@
-"""Refunds back to the original payments, each part under its one key. Domain 6, payment keys."""
+"""Refunds back to the original payments, each part under its one key, and what no payment has room for. Domain 6."""
 
 from __future__ import annotations
 
-from activities.contract import RefundPart
+from activities.contract import RefundPart, Repayment
 from activities.steps.desk import Work, id_of
 from backhaul.ids import payment_key
-from backhaul.ledger import refund_unclaimed
 from backhaul.money import Money
-from store import refunds, unclaimed
+from store import consumer_money, refunds
 
 
-async def refund_parts(work: Work, refund: Money, freight: Money, purpose: str = "refund") -> tuple[RefundPart, ...]:
-    """Spread a refund, and freight that is owed with it, over the payments; count it on them; name each part's key.
+async def refund_parts(work: Work, amount: Money, purpose: str = "refund") -> tuple[RefundPart, ...]:
+    """Spread a refund over the payments; count it on them; name each part's key.
 
-    A payment takes back no more than it brought: freight beyond that is kept for the consumer as unclaimed (J62).
-    Raises Rejected(`exceeds_capture`) where not even the refund is left of them."""
-    left = Money(
-        minor=sum(row.captured_minor - row.refunded_minor for row in work.order.payments), currency=refund.currency
-    )
-    room = max(left - refund, Money.zero(refund.currency))
-    over = freight - freight.at_most(room)
-    work.post(refund_unclaimed(work.case, over, part="freight"))
-    await unclaimed.keep(work.session, work.case, payment_key(id_of(work.case), "refund.freight"), over, work.at)
-    amount = refund + freight.at_most(room)
+    Raises Rejected(`exceeds_capture`) where that much is not left of them."""
     if not amount:
         return ()
     taken = await refunds.take(work.session, work.case.order_id, amount)
@@ -36,3 +26,23 @@ async def refund_parts(work: Work, refund: Money, freight: Money, purpose: str =
         )
         for payment_id, part in taken
     )
+
+
+async def with_freight(
+    work: Work, refund: Money, freight: Money
+) -> tuple[tuple[RefundPart, ...], tuple[Repayment, ...]]:
+    """A refund and the freight that is owed with it (J16): the freight goes with the refund as far as the payments have
+    room for it, and what is over is paid to the consumer's account (J61). A payment takes back no more than it brought.
+
+    Raises as `refund_parts` where not even the refund is left of them."""
+    left = Money(
+        minor=sum(row.captured_minor - row.refunded_minor for row in work.order.payments), currency=refund.currency
+    )
+    fits = freight.at_most(max(left - refund, Money.zero(refund.currency)))
+    parts = await refund_parts(work, refund + fits)
+    over = freight - fits
+    if not over:
+        return parts, ()
+    owed = Repayment(key=payment_key(id_of(work.case), "owed.self_ship_freight"), amount=over)
+    await consumer_money.owe(work.session, work.key, owed.key, over, work.at)
+    return parts, (owed,)

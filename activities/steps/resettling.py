@@ -124,7 +124,7 @@ async def _post(
     else:
         work.post(refund_due(work.case, charge.total, charge.commission, part=argument.tag))
         await count_lines(work, charge.lines, ())
-    parts = await refund_parts(work, result.refund_now, zero, f"refund.{argument.tag}")
+    parts = await refund_parts(work, result.refund_now, f"refund.{argument.tag}")
     recoveries = await new_recoveries(work, before.scan, result, now, live, done.demanded)
     amounts = Amounts(
         result=result,

@@ -20,7 +20,7 @@ from activities.steps.finding import AT_DOOR
 from activities.steps.loss import Liability, Loss, loss_claims, loss_of, plan_indemnity, read_ruling
 from activities.steps.overturn import overturn
 from activities.steps.parcel import SCAN, Scan, scan_facts
-from activities.steps.parts import refund_parts
+from activities.steps.parts import with_freight
 from backhaul.case import Stage
 from backhaul.errors import Rejected
 from backhaul.facts import CaseFacts, Liable, Party
@@ -108,7 +108,7 @@ async def _carry_out(
     if back:
         amounts = amounts.model_copy(update={"pieces": pieces(amounts.result, live)})
     await post_amounts(work, scan, amounts)
-    parts = await refund_parts(work, amounts.result.refund_now, scan.reimburse)
+    parts, besides = await with_freight(work, amounts.result.refund_now, scan.reimburse)
     recoveries = await recoveries_of(work, scan, amounts, live, back)
     amounts = amounts.model_copy(update={"delivered_at": argument.delivered_at})
     await cases.record(work.session, work.key, SETTLED, argument, amounts, work.at)
@@ -118,6 +118,7 @@ async def _carry_out(
         liable=judged.found.liable,
         loss=loss.total,
         refunds=parts,
+        repayments=besides,
         withheld=amounts.result.withhold,
         indemnity=plan,
         recovery=recoveries[0] if recoveries else None,

@@ -56,7 +56,7 @@ async def _refund(desk: Desk, work: Work, argument: RefundUndisputed) -> Undispu
     for line in charge.lines:
         if line.amount or line.commission:
             await refunds.add_to_line(work.session, work.case.order_id, line.line_id, line.amount, line.commission)
-    parts = await refund_parts(work, charge.total - freight, Money.zero(freight.currency), PURPOSE)
+    parts = await refund_parts(work, charge.total - freight, PURPOSE)
     part = UndisputedPart(lines=charge.lines, freight=freight)
     await cases.record(work.session, work.key, UNDISPUTED, argument, part, work.at)
     await cases.store_facts(work.session, work.key, STEP, facts)

@@ -8,9 +8,10 @@ import pytest
 
 from activities.contract import Collected, RecordWaybill
 from backhaul.facts import Method, Reason
-from backhaul.ledger import CaseRef
+from backhaul.ids import account_key
+from backhaul.ledger import CaseRef, alternate_payout
 from backhaul.messages import ProvideWaybill
-from store import claims, pickups
+from store import claims, consumer_money, pickups
 from tests.steps.support import World, a_line, a_request, an_order, claim_of, refused, yuan
 
 THREE = (
@@ -140,17 +141,28 @@ async def test_self_ship_rest_by_the_merchants_reason_goes_with_the_refund(world
     assert (await world.balances())["P2010"] == 0
 
 
-async def test_freight_that_no_payment_can_take_is_kept_for_the_consumer(world: World) -> None:
-    """The whole order comes back: a payment takes no more than it brought, the freight goes to unclaimed money."""
-    await world.order()
+@pytest.mark.parametrize("tier", [3, 0])
+async def test_freight_that_no_payment_can_take_is_paid_to_the_account(world: World, tier: int) -> None:
+    """The whole order comes back, by lightning or not: a payment takes no more than it brought, and the freight is
+    owed to the consumer's account. Nothing becomes unclaimed of itself."""
+    await world.order(an_order(tier=tier))
     case = (await world.judge(a_request(method=Method.SELF_SHIP, reason=Reason.WRONG_ITEM))).case
     scanned = await world.self_ship(case, "18.00")
-    assert [part.amount for part in scanned.refunds] == [yuan("1200.00")]
     await world.refund(case, scanned.refunds)
-    await world.settle(case)
-    await world.end(case)
+    remedy = await world.settle(case)
+    await world.refund(case, remedy.refunds)
+    assert [part.amount for part in (*scanned.refunds, *remedy.refunds)] == [yuan("1200.00")]
+    assert bool(scanned.repayments) is (tier == 3)
+    (owed,) = (*scanned.repayments, *remedy.repayments)
+    assert (owed.key, owed.amount) == ("m1:r1:owed.self_ship_freight:1", yuan("4.00"))
     books = await world.balances()
-    assert (books["P2010"], books["P2060"]) == (0, -400)
+    assert (books["P2010"], books.get("P2060", 0)) == (-400, 0)
+    async with world.store.read() as session:
+        assert await consumer_money.owed_besides(session, "m1/r1", owed.key) == yuan("4.00")
+        assert await consumer_money.owed_besides(session, "m1/r1", "m1:r1:refund.freight:1") is None
+    await world.post(alternate_payout(case, owed.amount, key=account_key(owed.key)))
+    await world.end(case)
+    assert (await world.balances())["P2010"] == 0
 
 
 async def test_self_shipping_without_cover_earns_nothing(world: World) -> None:

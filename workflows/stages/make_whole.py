@@ -13,6 +13,7 @@ from workflows.stages.appealing import last_word
 from workflows.stages.indemnifying import begin, decision, hand_over, recoverable, withdraw
 from workflows.stages.receive import Reception, turned_up
 from workflows.stages.refunding import REFUNDED, refund
+from workflows.stages.repaying import repay
 from workflows.stages.resettling import resettle
 from workflows.stages.ruling import ruling
 
@@ -28,6 +29,8 @@ async def make_whole(run: CaseRun, reception: Reception) -> None:
         await workflow.wait_condition(lambda: run.regions[Region.REFUND] in REFUNDED or run.idle)
         run.regions.to(Region.REFUND, "due")
         run.spawn(refund(run, remedy.refunds))
+    for owed in remedy.repayments:
+        run.spawn(repay(run, owed))
     if remedy.indemnity is not None:
         begin(run, remedy.indemnity)
     await withdraw(run, remedy.closed_claims, remedy.unpaid_claims)

@@ -1,4 +1,4 @@
-"""What a consumer had paid and does not owe any more: back to the account that they pay from. X19, X20, J61, J62."""
+"""What a consumer is owed besides refunds: to the account that they pay from. X19, X20, J61, J62."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def repay(run: CaseDesk, owed: Repayment) -> None:
             hand_back=frozenset({ABNORMAL}),
         )
         if not isinstance(done, Proof) or done.state == "succeeded":
-            run.tell(f"{owed.amount} repaid to the consumer", Party.PSP)
+            run.tell(f"{owed.amount} paid to the consumer's account", Party.PSP)
             return
         if done.state != ABNORMAL:  # proved by somebody, who kept it with that
             run.tell(f"{owed.amount} went to unclaimed money", Party.PLATFORM)

@@ -13,7 +13,7 @@ from backhaul.case import Region
 from backhaul.facts import Finding, Party
 from backhaul.messages import DoorstepFinding, PickupOutcome, PickupReport
 from workflows.case_run import CaseRun
-from workflows.stages import doorstep, indemnifying, refunding
+from workflows.stages import doorstep, indemnifying, refunding, repaying
 from workflows.stages.courier_log import poll
 
 
@@ -124,6 +124,8 @@ async def scanned(run: CaseRun, report: PickupReport) -> Collection:
         run.regions.to(Region.REFUND, "held")
         run.tell("lightning refund", Party.PLATFORM)
         run.spawn(refunding.refund(run, collected.refunds))
+    for owed in collected.repayments:
+        run.spawn(repaying.repay(run, owed))
     if collected.freight is not None:
         run.spawn(indemnifying.freight(run, collected.freight))
     if cancelled and await doorstep.brought_back(run):

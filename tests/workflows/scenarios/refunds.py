@@ -494,11 +494,12 @@ async def bounced_unclaimed_and_claimed(world: World) -> Case:
     return case
 
 
-@scenario("X20")
-async def freight_owed_is_claimed(world: World) -> Case:
-    """The whole order comes back by the consumer's own parcel for the merchant's fault: the payment has no room for
-    the freight, which waits unclaimed (J62) and is paid when claimed (J63)."""
-    case = await world.open(Plan(method=Method.SELF_SHIP, reason=Reason.WRONG_ITEM, tier=0))
+async def sent_back_whole(world: World, account: str) -> Case:
+    """The whole order comes back by the consumer's own parcel for the merchant's fault: the payment has no room for the
+    freight, which leaves for the account that the consumer pays from. That is in order, or `abnormal`."""
+    plan = Plan(method=Method.SELF_SHIP, reason=Reason.WRONG_ITEM, tier=0)
+    order = await world.import_order(plan)
+    case = await world.open(plan, order)
     await case.waits_for("merchant_review")
     await case.say("authorize", Authorize())
     await case.waits_for("waybill")
@@ -510,8 +511,38 @@ async def freight_owed_is_claimed(world: World) -> Case:
     await case.waits_for("delivery")
     await case.track("delivered", waybill=waybill.waybill)
     await case.waits_for("receipt")
+    if account != "in order":
+        await world.outside.script(
+            "psp", f"{case.request.rma_id}:payout.owed.self_ship_freight:1", state="failed", code=account
+        )
     await case.say("confirm_receipt", ConfirmReceipt())
+    return case
+
+
+@scenario
+async def freight_owed_is_paid(world: World) -> Case:
+    """Freight that no payment has room for is paid to the consumer's own account (J61), at once and unasked."""
+    case = await sent_back_whole(world, "in order")
     assert (await case.end()).refunded == cny(COAT)
+    totals = templates(await case.entries())
+    assert (totals["J13"], totals["J16"], totals["J61"]) == (1_000, 200, 200)
+    assert "J62" not in totals
+    assert [row.amount for row in await world.outside.payouts(f"c-{case.request.order_id}")] == [cny(200)]
+    told = await world.outside.told(f"{case.request.merchant_id}/{case.request.rma_id}")
+    assert not {"account_needed", "refund_unclaimed"} & {about for _, about in told}
+    return case
+
+
+@scenario("X20")
+async def freight_owed_is_claimed(world: World) -> Case:
+    """The account takes no money: the consumer is asked and reminded, the freight waits unclaimed (J62) only after
+    their silence, and is paid when claimed (J63)."""
+    case = await sent_back_whole(world, "account_abnormal")
+    await case.waits_for("account")
+    assert "J62" not in templates(await case.entries())
+    assert (await case.end()).refunded == cny(COAT)
+    told = [about for _, about in await world.outside.told(f"{case.request.merchant_id}/{case.request.rma_id}")]
+    assert (told.count("account_needed"), told.count("refund_unclaimed")) == (1, 3)
     totals = templates(await case.entries())
     assert (totals["J13"], totals["J16"], totals["J62"]) == (1_000, 200, 200)
     row = await claim(world.store, world.backhaul, case.id.key, ClaimRefund(account_ref="acc-3"), await case.now())
