@@ -12,7 +12,19 @@ from pydantic import Field
 
 from backhaul.corrections import CorrectionEvent, CorrectionKind
 from backhaul.disputes import ItemCompared, Question
-from backhaul.facts import BookRef, Frozen, Inspection, Liable, LineFinding, Method, Party, Risk, Text, Verdict
+from backhaul.facts import (
+    BookRef,
+    Frozen,
+    Inspection,
+    Liable,
+    LineFinding,
+    Method,
+    Party,
+    Risk,
+    Text,
+    Verdict,
+    not_said,
+)
 from backhaul.ids import recovery_ref
 from backhaul.ledger import CaseRef
 from backhaul.messages import (
@@ -407,15 +419,18 @@ class LateFacts(Frozen):
 
 
 class EndDispute(Frozen):
-    """The dispute has ended, ruled or called off: what it held back goes into the next settlement."""
+    """The dispute has ended, ruled or called off: what it held back goes into the next settlement, and the ruling joins
+    the decisions of the case."""
 
     case: CaseRef
     n: int
     at: datetime
+    ruling_id: str | None = Field(default=None, exclude_if=not_said)
 
 
 class DisputeEnded(Frozen):
     n: int
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class OpenDispute(Frozen):

@@ -35,7 +35,7 @@ SOME = 200
 """Cases that are read at once, at most."""
 REQUEST, SCANNED, UNDISPUTED = "judge_case", "record_pickup", "refund_undisputed"
 _RESULTS = ("scan", "settled", "freight_share:", "grant_refund:")
-_VERDICTS = ("freight_benefit", "lightning_gate", "indemnity")
+_VERDICTS = ("freight_benefit", "lightning_gate")
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,7 @@ def _settled(key: str, known: _Known, currency: str) -> Settled | None:
         found=_liability(kept),
         receipt=known.inspections[key].get("receipt"),
         delivered_at=None if delivered is None else datetime.fromisoformat(delivered),
-        remaining=_remaining(key, step, known, currency),
+        remaining=_remaining(kept),
     )
 
 
@@ -320,7 +320,8 @@ def _again(key: str, known: _Known, currency: str) -> Iterator[Again]:
         if not named:
             continue
         facts = known.facts[key][max(named, key=len)]
-        yield Again(facts, _liability(known.results[key][version]), _remaining(key, step, known, currency))
+        kept = known.results[key][version]
+        yield Again(facts, _liability(kept), _remaining(kept))
 
 
 def _step_at(prefix: str, at: datetime, key: str, known: _Known) -> str:
@@ -335,9 +336,9 @@ def _liability(kept: dict[str, Any]) -> Liability:
     return Liability.model_validate(found if found is not None else {"liable": kept["result"]["liable"]})
 
 
-def _remaining(key: str, step: str, known: _Known, currency: str) -> Money | None:
-    said = known.verdict(key, step, "indemnity")
-    return None if said is None else _money(said.numbers.get("remaining"), currency)
+def _remaining(kept: dict[str, Any]) -> Money | None:
+    left = kept.get("remaining")
+    return None if left is None else Money.model_validate(left)
 
 
 def _money(minor: object, currency: str) -> Money | None:

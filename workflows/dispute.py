@@ -192,7 +192,11 @@ class Dispute(OperatorDoors):
         except CloseRequested:
             desk.tell(f"closed: {desk.close_reason}", Party.OPERATOR)
             desk.close_reason = None
-        await desk.step(end_dispute, EndDispute(case=request.case, n=request.n, at=workflow.now()))
+        ruling_id = desk.found.id if desk.found is not None else None
+        ended = await desk.step(
+            end_dispute, EndDispute(case=request.case, n=request.n, at=workflow.now(), ruling_id=ruling_id)
+        )
+        verdicts += ended.verdicts
         if desk.found is not None and request.question is not Question.AUTHORIZATION:
             await asyncio.gather(
                 remind(desk, Party.CONSUMER, "ruled_consumer"), remind(desk, Party.MERCHANT, "ruled_merchant")

@@ -62,6 +62,7 @@ class Amounts(Frozen):
     found: Liability | None = None
     notes: tuple[str, ...] = ()
     delivered_at: datetime | None = Field(default=None, description="from which the receipt's windows count")
+    remaining: Money | None = Field(default=None, description="of the cover, what claims of this case hold apart")
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ async def amounts_of(
         pieces=pieces(result, stands.live) if not to_claim and not overturned else (),
         found=found,
         notes=tuple(notes),
+        remaining=None if loss.cover is None else loss.cover.remaining,
     )
 
 

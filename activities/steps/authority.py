@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
 from activities.contract import FindApproval, FindRuling, Found
 from activities.steps.desk import Desk, key_of
 from backhaul.errors import Rejected
-from store import authority
+from backhaul.facts import BookRef, Verdict
+from backhaul.policy import rulings
+from store import authority, cases
 
 APPROVED = "approved"
 
@@ -22,6 +28,18 @@ async def ruling(desk: Desk, argument: FindRuling) -> Found:
     if found.overrules != argument.appealed:
         raise Rejected("ruling_mismatch", "it overrules another ruling, or none", field="ruling_id")
     return Found(id=found.ruling_id, outcome=found.outcome, findings=found.findings, at=found.at)
+
+
+async def tell_ruling(session: AsyncSession, case_key: str, ruling_id: str, at: datetime) -> tuple[Verdict, ...]:
+    """A ruling that was followed joins the decisions of its case, once."""
+    step = f"{rulings.DECISION}:{ruling_id}"
+    told = await cases.decisions(session, case_key, step)
+    if not told:
+        found = await authority.find_ruling(session, ruling_id, case_key)
+        row = await cases.need(session, case_key)
+        told = (rulings.ruled(found, BookRef(version=row.book_version, hash=row.book_hash)),)
+        await cases.add_decisions(session, case_key, step, told, at)
+    return told
 
 
 async def approval(desk: Desk, argument: FindApproval) -> Found:

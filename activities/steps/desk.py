@@ -57,6 +57,18 @@ class Work:
     risk: Risk = Risk.ALLOW
     """What the risk rules decided at the request (4.6): recorded then, obeyed ever after."""
 
+    async def say(self, *verdicts: Verdict | None) -> None:
+        """Keep these, but for what the last decision of a kind says already: nothing is decided twice."""
+        known = (*await cases.decisions(self.session, self.key), *self.verdicts)
+        last = {one.decision: one for one in known}
+        for one in verdicts:
+            if one is None:
+                continue
+            before = last.get(one.decision)
+            if before is None or before.model_copy(update={"facts_hash": one.facts_hash}) != one:
+                self.verdicts.append(one)
+                last[one.decision] = one
+
     def post(self, *entries: JournalEntry | None) -> None:
         """Post these at the end; None is an entry of nothing."""
         self.entries += [entry for entry in entries if entry is not None]

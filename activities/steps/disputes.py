@@ -13,10 +13,11 @@ from activities.contract import (
     RecordEvidence,
     Remedy,
 )
+from activities.steps.authority import tell_ruling
 from activities.steps.desk import Desk, Work, key_of
 from activities.steps.facts import refreshed
 from activities.steps.parcel import STEP as SCANNED
-from backhaul.facts import CaseFacts
+from backhaul.facts import CaseFacts, Verdict
 from backhaul.policy.comparison import compare, comparison
 from store import cases, evidence, holds
 
@@ -50,18 +51,23 @@ async def open_dispute(desk: Desk, argument: OpenDispute) -> DisputeOpened:
         objected = await cases.recorded(now.session, now.key, "settle_case:receipt_issue", Remedy)
         late = objected is not None and "late_objection" in objected.reasons
         items = compare(facts, door, receipt, lost, late, now.book)
-        now.verdicts.append(comparison(facts, items, now.book))
+        await now.say(comparison(facts, items, now.book))
         return DisputeOpened(items=items, evidence=kept, verdicts=tuple(now.verdicts))
 
     return await desk.once(argument.case, f"{DISPUTE}:{argument.n}", argument, DisputeOpened, work, argument.at)
 
 
 async def end_dispute(desk: Desk, argument: EndDispute) -> DisputeEnded:
-    """Let what it held back into the next settlement. A repeat, or a dispute that held nothing, is no change."""
+    """Let what it held back into the next settlement, and keep the ruling as a decision of the case. A repeat, or a
+    dispute that held nothing, is no change."""
 
     async def work(session: AsyncSession) -> DisputeEnded:
-        await holds.release_legs(session, key_of(argument.case), argument.at, reason=_reason(argument.n))
-        return DisputeEnded(n=argument.n)
+        key = key_of(argument.case)
+        await holds.release_legs(session, key, argument.at, reason=_reason(argument.n))
+        told: tuple[Verdict, ...] = ()
+        if argument.ruling_id is not None:
+            told = await tell_ruling(session, key, argument.ruling_id, argument.at)
+        return DisputeEnded(n=argument.n, verdicts=told)
 
     return await desk.store.run(work)
 

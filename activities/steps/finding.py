@@ -7,7 +7,9 @@ from activities.steps.desk import Desk, Work
 from activities.steps.loss import PAID_FOR, Liability, loss_claims, loss_of, plan_indemnity, read_ruling
 from activities.steps.parcel import scan_facts
 from backhaul.facts import CaseFacts, Finding, Inspection, InspectionResult, Liable, LineFinding
+from backhaul.money import Money
 from backhaul.policy.liability import liability
+from backhaul.policy.settling import indemnity_decided
 from store import cases
 
 STEP = "assess_finding"
@@ -27,17 +29,19 @@ async def _assess(desk: Desk, work: Work, argument: AssessFinding) -> Assessment
     facts = await scan_facts(work)
     found, reasons = await _liable(work, argument, facts)
     loss = loss_of(desk, work, facts, found)
-    work.verdicts.append(loss.verdict)
+    due = loss.payable if found.liable in PAID_FOR else Money.zero(loss.total.currency)
+    said = indemnity_decided(found, loss, due)
+    await work.say(said)
     plan = None
-    if found.liable in PAID_FOR and loss.payable and loss.cover is not None:
-        plan = await plan_indemnity(desk, work, facts, loss.cover, loss.payable, await loss_claims(work))
+    if due and loss.cover is not None:
+        plan = await plan_indemnity(desk, work, facts, loss.cover, due, await loss_claims(work))
     await cases.record(work.session, work.key, AT_DOOR, argument, found, work.at)
     await cases.store_facts(work.session, work.key, STEP, facts)
     return Assessment(
         liable=found.liable,
         loss=loss.total,
         indemnity=plan,
-        reasons=(*reasons, *loss.verdict.reasons),
+        reasons=(*reasons, *(said.reasons if said is not None else ())),
         verdicts=tuple(work.verdicts),
     )
 
@@ -55,5 +59,5 @@ async def _liable(work: Work, argument: AssessFinding, facts: CaseFacts) -> tupl
         return Liability(liable=liable, findings=stands, ruled=True), ("ruled",)
     door = Inspection(result=InspectionResult.FINDING, findings=findings, at=work.at)
     verdict = liability(facts, door, None, False, work.book)
-    work.verdicts.append(verdict)
+    await work.say(verdict)
     return Liability(liable=Liable(verdict.outcome), findings=findings), verdict.reasons

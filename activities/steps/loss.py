@@ -77,7 +77,7 @@ async def plan_indemnity(
     paid_before = sum(claims.stands(row) for row in in_force(before) if row.payee == payee)
     book = desk.book_of_cover(facts, CoverKind.RDV, work.book)
     authority_verdict = payout_authority(facts, amount, Money(minor=paid_before, currency=amount.currency), book)
-    work.verdicts.append(authority_verdict)
+    await work.say(authority_verdict)
     second_person = authority_verdict.outcome == "second_person"
     await claims.plan(
         work.session,

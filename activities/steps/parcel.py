@@ -13,14 +13,15 @@ from activities.steps.opening import STEP as JUDGED
 from activities.steps.parts import with_freight
 from backhaul.case import Stage
 from backhaul.errors import Refusal, Rejected
-from backhaul.facts import CaseFacts, Finding, Frozen, Inspection, InspectionResult, LineFinding, Party, Text, Verdict
+from backhaul.facts import CaseFacts, Finding, Frozen, Inspection, InspectionResult, LineFinding, Party, Verdict
 from backhaul.ledger import lightning_granted
 from backhaul.messages import PickupReport
 from backhaul.money import Money
 from backhaul.policy.lightning import lightning_gate
 from backhaul.policy.refunds import LineRefund, RefundValue, refund_value
 from backhaul.policy.risk import under_risk
-from backhaul.policy.texts import TEXTS, Code
+from backhaul.policy.texts import Code
+from backhaul.policy.verdicts import otherwise
 from store import cases, credit, evidence, refunds, waybills
 from store.tables import CaseLineRow
 
@@ -171,13 +172,7 @@ async def _give_back_units(work: Work, left_behind: set[str]) -> None:
 
 def _credit_gone(gate: Verdict) -> Verdict:
     """Another case took the line between our look and the reservation."""
-    text = TEXTS[Code.CREDIT_TOO_LOW]
-    changed = {
-        "outcome": "closed",
-        "reasons": (Code.CREDIT_TOO_LOW.value,),
-        "text": Text(en=text.en, zh=text.zh),
-    }
-    return gate.model_copy(update=changed)
+    return otherwise(gate, "closed", [Code.CREDIT_TOO_LOW])
 
 
 def _ids(facts: CaseFacts) -> set[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from activities.contract import EndRecovery, Receivable, RecoveryOutcome, ReviewReceivable
+from activities.steps.authority import tell_ruling
 from activities.steps.desk import Desk, key_of
 from backhaul.errors import Rejected
 from backhaul.facts import Liable
@@ -52,7 +55,7 @@ async def _end(session: AsyncSession, argument: EndRecovery, desk: Desk) -> Reco
         open_, insured = Money(minor=max(0, row.accepted_minor - row.collected_minor), currency=row.currency), True
         open_ = open_ - Money(minor=min(open_.minor, row.written_off_minor), currency=row.currency)
     if open_:
-        waived = await _waived(session, argument, open_)
+        waived = await _waived(session, argument, open_, at)
         if consumer and waived:
             await credit.collected(session, key_of(case), open_, at)
         elif consumer:
@@ -83,12 +86,14 @@ def _taken_out(
     return made(consumer_written_off(case, open_, part=row.recovery_ref, claim_ref=claim))
 
 
-async def _waived(session: AsyncSession, argument: EndRecovery, open_: Money) -> bool:
+async def _waived(session: AsyncSession, argument: EndRecovery, open_: Money, at: datetime) -> bool:
     """Is it below the book's waiver (X28)? Then it is let go as if it had come; anything else is written off under a
     ruling of an authenticated person. Raises Rejected(`ruling_unknown`, `ruling_mismatch`)."""
     if open_.minor < argument.waiver_minor and argument.plan.liable is Liable.CONSUMER:
         return True
-    ruling = await authority.find_ruling(session, argument.ruling_id or "", key_of(argument.case))
+    key = key_of(argument.case)
+    ruling = await authority.find_ruling(session, argument.ruling_id or "", key)
     if ruling.outcome != UNCOLLECTABLE:
         raise Rejected("ruling_mismatch", f"ruling {ruling.ruling_id} writes nothing off", field="ruling_id")
+    await tell_ruling(session, key, ruling.ruling_id, at)
     return False

@@ -27,7 +27,8 @@ from backhaul.ledger import refund_due
 from backhaul.money import Money
 from backhaul.policy.consequences import Consequences
 from backhaul.policy.refunds import LineRefund, RefundValue
-from backhaul.policy.settling import AmountsBroken, fix_again
+from backhaul.policy.remedy import remedy
+from backhaul.policy.settling import AmountsBroken, fix_again, indemnity_decided, turned_up
 from store import cases, claims, credit, ledger
 
 STEP = "resettle"
@@ -52,10 +53,10 @@ async def _resettle(desk: Desk, work: Work, argument: Resettle) -> Resettled:
     earlier = await loss_claims(work)
     stands = standing(earlier, work.book.currency)
     loss = loss_of(desk, work, facts, found, stands.done)
-    if found.findings or found.lost:
-        work.verdicts.append(loss.verdict)
     due = loss.payable if found.liable in PAID_FOR else loss.total - loss.total
     due = stands.payable(due)
+    liable = turned_up(facts, work.book) if argument.ruling_id is None else None
+    await work.say(liable, indemnity_decided(found, loss, due) or loss.verdict)
     to_claim = max(due - stands.done, loss.total - loss.total)
     await cases.store_facts(work.session, work.key, f"{STEP}:{argument.tag}", facts)
     plan = None
@@ -112,6 +113,7 @@ async def _post(
     """The difference between what was and what is now, entry by entry."""
     zero = Money.zero(work.book.currency)
     result, charge = _amounts(work, before, facts, found, loss, due)
+    await work.say(remedy(facts, result, bool(before.scan.granted), work.book))
     overturned = max(stands.done - due, zero)
     taken = await overturn(work, stands.live, overturned)
     rows = await loss_claims(work)
@@ -134,6 +136,7 @@ async def _post(
         found=found,
         claim_ref=None if plan is None else plan.claim_ref,
         pieces=now,
+        remaining=None if loss.cover is None else loss.cover.remaining,
     )
     await cases.record(work.session, work.key, f"{SETTLED}.{before.n}", argument, amounts, work.at)
     await cases.add_money(work.session, work.key, withheld=(result.withhold - before.last.result.withhold).minor)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from activities.contract import IndemnityPlan, Remedy, SettleCase
 from activities.steps.amounts import (
     Amounts,
@@ -25,7 +23,8 @@ from backhaul.case import Stage
 from backhaul.errors import Rejected
 from backhaul.facts import CaseFacts, Liable, Party
 from backhaul.money import Money
-from backhaul.policy.settling import RETURNED, Heard, Judged, uncovered, who_is_liable
+from backhaul.policy.remedy import remedy
+from backhaul.policy.settling import RETURNED, Heard, Judged, given_back, indemnity_decided, uncovered, who_is_liable
 from store import cases, claims, evidence
 
 STEP = "settle_case"
@@ -59,26 +58,26 @@ async def _settle(desk: Desk, work: Work, argument: SettleCase, step: str) -> Re
     earlier = await loss_claims(work)
     held = Money(minor=sum(claims.stands(row) for row in earlier), currency=work.book.currency)
     loss = loss_of(desk, work, facts, judged.found, held)
-    if argument.event == RETURNED:  # nothing is lost that a cover pays for
-        loss = replace(loss, payable=Money.zero(loss.total.currency))
+    if argument.event == RETURNED:
+        loss = given_back(loss)
     judged = uncovered(judged, loss, claimed=argument.claimed is not None)
-    if judged.found.lost or judged.found.findings:
-        work.verdicts.append(loss.verdict)
+    await work.say(*judged.verdicts)
     await cases.store_facts(work.session, work.key, step, facts)
     if judged.found.liable is Liable.UNDETERMINED:
         await _show(work, Stage.DISPUTE, Party.OPERATOR)
         return _open_remedy(work, judged, loss)
     stands = standing(earlier, work.book.currency)
     amounts = await amounts_of(work, facts, scan, judged.found, loss, stands)
+    await work.say(indemnity_decided(judged.found, loss, amounts.result.indemnify))
     if not amounts.to_claim or loss.cover is None:
-        return await _carry_out(work, argument, scan, judged, loss, amounts, stands)
+        return await _carry_out(work, argument, facts, scan, judged, loss, amounts, stands)
     plan = await plan_indemnity(desk, work, facts, loss.cover, amounts.to_claim, earlier)
     if judged.found.liable is Liable.CONSUMER:
         # What is withheld, or owed, follows from what the insurer decides: nothing is posted before.
         await _show(work, Stage.CLOSING, Party.INSURER)
         return _open_remedy(work, judged, loss).model_copy(update={"indemnity": plan, "claim_first": True})
     amounts = amounts.model_copy(update={"claim_ref": plan.claim_ref, "coverage_id": plan.coverage_id})
-    return await _carry_out(work, argument, scan, judged, loss, amounts, stands, plan)
+    return await _carry_out(work, argument, facts, scan, judged, loss, amounts, stands, plan)
 
 
 def _open_remedy(work: Work, judged: Judged, loss: Loss) -> Remedy:
@@ -95,6 +94,7 @@ def _open_remedy(work: Work, judged: Judged, loss: Loss) -> Remedy:
 async def _carry_out(
     work: Work,
     argument: SettleCase,
+    facts: CaseFacts,
     scan: Scan,
     judged: Judged,
     loss: Loss,
@@ -103,6 +103,7 @@ async def _carry_out(
     plan: IndemnityPlan | None = None,
 ) -> Remedy:
     """Post what is fixed, plan what leaves."""
+    await work.say(remedy(facts, amounts.result, bool(scan.granted), work.book))
     back = await overturn(work, stands.live, amounts.overturned)
     live = tuple(row for row in await loss_claims(work) if claims.stands(row))
     if back:
@@ -114,7 +115,7 @@ async def _carry_out(
     await cases.record(work.session, work.key, SETTLED, argument, amounts, work.at)
     await cases.add_money(work.session, work.key, withheld=amounts.result.withhold.minor)
     await _show(work, *((Stage.REFUNDING, Party.PSP) if parts else (Stage.CLOSING, Party.PLATFORM)))
-    remedy = Remedy(
+    answer = Remedy(
         liable=judged.found.liable,
         loss=loss.total,
         refunds=parts,
@@ -128,8 +129,8 @@ async def _carry_out(
         reasons=(*judged.reasons, *amounts.notes),
         verdicts=tuple(work.verdicts),
     )
-    await cases.record(work.session, work.key, REMEDY, argument, remedy, work.at)
-    return remedy
+    await cases.record(work.session, work.key, REMEDY, argument, answer, work.at)
+    return answer
 
 
 async def _show(work: Work, stage: Stage, waiting_on: Party) -> None:
@@ -153,9 +154,7 @@ async def _judge(work: Work, argument: SettleCase, facts: CaseFacts) -> Judged:
         whole = argument.lost and ruling.findings is None and liable in (Liable.CARRIER, Liable.INSURER)
         stands = heard.findings if ruling.findings is None else ruling.findings
         return Judged(found=Liability(liable=liable, findings=stands, lost=whole, ruled=True), reasons=(RULED,))
-    judged, verdicts = who_is_liable(heard, facts, work.risk, work.book)
-    work.verdicts += verdicts
-    return judged
+    return who_is_liable(heard, facts, work.risk, work.book)
 
 
 async def _evidence(work: Work, argument: SettleCase) -> bool:

@@ -34,6 +34,8 @@ from backhaul.policy.settling import (
     Loss,
     fix,
     fix_again,
+    given_back,
+    indemnity_decided,
     loss_of,
     uncovered,
     undisputed_value,
@@ -398,8 +400,7 @@ def _settle_again(
 ) -> tuple[Consequences, tuple[LineRefund, ...], Money]:
     facts = _with_limit(_under(story, said, later.facts), later.remaining)
     loss = loss_of(facts, later.found, books.of_cover(facts, CoverKind.RDV))
-    if later.found.findings or later.found.lost:
-        tally.verdicts.append(loss.verdict)
+    _tell_indemnity(later.found, loss, tally)
     due = _due(story, later.found, loss, books, facts, tally)
     result, charge = fix_again(facts, later.found, loss, due, granted, charged, before.withhold, books.procedure)
     return result, charge.lines, due
@@ -416,20 +417,27 @@ def _found(
     else:
         # No person ruled on it: an objection that was settled so came with evidence.
         heard = Heard(settled.event, scan.door, settled.receipt, settled.delivered_at, evidence=True)
-        said, verdicts = _heard_in_time(heard, facts, risk, books)
-        tally.verdicts += verdicts
+        said = _heard_in_time(heard, facts, risk, books)
         loss = loss_of(facts, said.found, cover_book)
-        found = uncovered(said, loss, claimed=False).found
+        said = uncovered(said, loss, claimed=False)
+        tally.verdicts += said.verdicts
+        found = said.found
     if settled.event == RETURNED and not settled.found.ruled:
-        loss = Loss(loss.lines, loss.total, Money.zero(loss.total.currency), loss.cover, loss.verdict)
-    if found.lost or found.findings:
-        tally.verdicts.append(loss.verdict)
+        loss = given_back(loss)
+    _tell_indemnity(found, loss, tally)
     if found.liable is Liable.UNDETERMINED:
         raise _Unknown("ruling")
     return found, loss
 
 
-def _heard_in_time(heard: Heard, facts: CaseFacts, risk: Risk, books: Books) -> tuple[Found, tuple[Verdict, ...]]:
+def _tell_indemnity(found: Liability, loss: Loss, tally: _Tally) -> None:
+    """What the cover pays, before the insurer had its say."""
+    said = indemnity_decided(found, loss, loss.payable)
+    if said is not None:
+        tally.verdicts.append(said)
+
+
+def _heard_in_time(heard: Heard, facts: CaseFacts, risk: Risk, books: Books) -> Found:
     """An objection after the receipt was accepted by silence is another story (X11)."""
     if heard.receipt is not None and heard.delivered_at is not None:
         accepted = heard.delivered_at + books.procedure.timers.receipt_silence

@@ -45,8 +45,8 @@ def insurer_decision(claimed: Money, approved: Money, denial: Denial | None, cla
     return outside(
         "insurer_decision",
         outcome,
-        code,
-        "4.3.insurer",
+        [code],
+        ["4.3.insurer"],
         book,
         claim=claim_ref,
         claimed=claimed.minor,

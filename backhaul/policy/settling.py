@@ -6,7 +6,7 @@ What the steps of a case decide by, and what a backtest decides by again: nothin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from backhaul.facts import CaseFacts, CoverFacts, CoverKind, Frozen, Inspection, Liable, LineFinding, Risk, Verdict
@@ -20,13 +20,13 @@ from backhaul.policy.losses import LineLoss, case_losses, lost_losses, total_los
 from backhaul.policy.refunds import LineRefund, RefundValue, refund_rest, refund_value
 from backhaul.policy.risk import CHECKED
 from backhaul.policy.texts import Code
-from backhaul.policy.verdicts import verdict
+from backhaul.policy.verdicts import otherwise, verdict
 
 PAID_FOR = frozenset({Liable.CONSUMER, Liable.CARRIER, Liable.INSURER})
 """Whose fault the merchant is indemnified for: not their own (rule 4.5)."""
 RETURNED, SILENCE = "returned", "receipt_silence"
-LATE, NO_EVIDENCE, NO_COVER, CHECK_NEEDED = "late_objection", "no_evidence", "no_cover", "receipt_check_needed"
-RETURNED_TO_CONSUMER = "returned_to_consumer"
+LATE, NO_EVIDENCE = "late_objection", "no_evidence"
+LIABILITY, OBJECTION = "liability", "objection"
 
 
 class Liability(Frozen):
@@ -50,11 +50,13 @@ class Loss:
 
 
 class Judged(Frozen):
-    """Who is liable, why, and whether the merchant's own objection alone says so."""
+    """Who is liable, why, and whether the merchant's own objection alone says so. `verdicts`: what the rules decided;
+    none of them where a ruling stands in their place."""
 
     found: Liability
     reasons: tuple[str, ...]
     objection: bool = False
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class AmountsBroken(ValueError):
@@ -98,36 +100,38 @@ class Heard:
         return () if source is None else source.findings
 
 
-def who_is_liable(heard: Heard, facts: CaseFacts, risk: Risk, book: PolicyBook) -> tuple[Judged, tuple[Verdict, ...]]:
-    """By the ruling at the door where nothing new came up, else by the rules; with the verdicts of it."""
+def who_is_liable(heard: Heard, facts: CaseFacts, risk: Risk, book: PolicyBook) -> Judged:
+    """By the ruling at the door where nothing new came up, else by the rules."""
     if heard.event == RETURNED:
         found = Liability(liable=Liable.CONSUMER, lost=True)
-        return Judged(found=found, reasons=(RETURNED_TO_CONSUMER,)), ()
+        back = verdict(LIABILITY, found.liable.value, [Code.RETURNED_TO_CONSUMER], ["4.5.returned"], facts, book)
+        return Judged(found=found, reasons=back.reasons, verdicts=(back,))
     said: tuple[Verdict, ...] = ()
     late = heard.receipt is not None and has_finding(heard.receipt) and is_late(heard, book)
     if heard.lost or heard.flagged or heard.objection:
         items = compare(facts, heard.door, heard.receipt, heard.lost, late, book)
         said += (comparison(facts, items, book),)
-    verdict = liability(facts, heard.door, heard.receipt, heard.lost, book)
-    said += (verdict,)
-    found = Liability(liable=Liable(verdict.outcome), findings=heard.findings, lost=heard.lost)
+    by_rules = liability(facts, heard.door, heard.receipt, heard.lost, book)
+    found = Liability(liable=Liable(by_rules.outcome), findings=heard.findings, lost=heard.lost)
     at_door = heard.at_door
     if at_door is not None and at_door.ruled and found.liable in (Liable.CONSUMER, Liable.MERCHANT):
-        return Judged(found=at_door, reasons=("ruled",)), said
+        return Judged(found=at_door, reasons=("ruled",))
+    said += (by_rules,)
     if heard.objection:
         said += (objection(heard, facts, book),)
-        why = (*((LATE,) if late else ()), *(() if heard.evidence else (NO_EVIDENCE,)))
-        if why:
-            return Judged(found=left_open(found), reasons=why), said
+    judged = Judged(found=found, reasons=by_rules.reasons, objection=heard.objection, verdicts=said)
+    why = (*((LATE,) if late else ()), *(() if heard.evidence else (NO_EVIDENCE,)))
+    if heard.objection and why:
+        return left_open(judged, why, [Code(reason) for reason in said[-1].reasons])
     if heard.event == SILENCE and risk in CHECKED and found.liable is Liable.NOBODY:
-        return Judged(found=left_open(found), reasons=(CHECK_NEEDED,)), said
-    return Judged(found=found, reasons=verdict.reasons, objection=heard.objection), said
+        return left_open(judged, (Code.RECEIPT_CHECK_NEEDED.value,), [Code.RECEIPT_CHECK_NEEDED])
+    return judged
 
 
 def uncovered(judged: Judged, loss: Loss, *, claimed: bool) -> Judged:
     """An objection that no cover pays for is a dispute without an advance (rule 4.5)."""
     if judged.objection and loss.total and not loss.payable and not claimed:
-        return Judged(found=left_open(judged.found), reasons=(NO_COVER, *loss.verdict.reasons))
+        return left_open(judged, (Code.NO_COVER.value, *loss.verdict.reasons), [Code.NO_COVER])
     return judged
 
 
@@ -136,7 +140,7 @@ def objection(heard: Heard, facts: CaseFacts, book: PolicyBook) -> Verdict:
     late = is_late(heard, book)
     against = [*([Code.OBJECTED_LATE] if late else []), *([] if heard.evidence else [Code.OBJECTED_WITHOUT_EVIDENCE])]
     return verdict(
-        "objection",
+        OBJECTION,
         "dispute" if against else "claim",
         against or [Code.OBJECTED_WITH_EVIDENCE],
         ["4.5.objection"],
@@ -154,9 +158,24 @@ def is_late(heard: Heard, book: PolicyBook) -> bool:
     return heard.receipt.at > heard.delivered_at + book.timers.receipt_finding
 
 
-def left_open(found: Liability) -> Liability:
-    """A human rules."""
-    return found.model_copy(update={"liable": Liable.UNDETERMINED})
+def left_open(judged: Judged, why: Sequence[str], codes: Sequence[Code]) -> Judged:
+    """A human rules. What the rules alone say is told as just that, and no objection as a claim."""
+
+    def told(one: Verdict) -> Verdict:
+        if one.decision == LIABILITY:
+            reasons = [*(Code(reason) for reason in one.reasons), *codes]
+            return otherwise(one, Liable.UNDETERMINED.value, reasons, by_rules=one.outcome)
+        if one.decision == OBJECTION and one.outcome == "claim":
+            return otherwise(one, "dispute", codes)
+        return one
+
+    found = judged.found.model_copy(update={"liable": Liable.UNDETERMINED})
+    return Judged(found=found, reasons=tuple(why), verdicts=tuple(told(one) for one in judged.verdicts))
+
+
+def turned_up(facts: CaseFacts, book: PolicyBook) -> Verdict:
+    """X9: what counted as lost is here, so that nobody is liable for it any more."""
+    return verdict(LIABILITY, Liable.NOBODY.value, [Code.TURNED_UP], ["X9"], facts, book)
 
 
 def with_remaining(facts: CaseFacts, kind: CoverKind, more: Money) -> CaseFacts:
@@ -174,6 +193,27 @@ def loss_of(facts: CaseFacts, found: Liability, book: PolicyBook) -> Loss:
     cover = facts.cover(CoverKind.RDV)
     result = indemnity(facts, lines, cover, facts.cover(CoverKind.RFI) is not None, book)
     return Loss(lines, total_loss(lines, book.currency), result.indemnity, cover, result.verdict)
+
+
+def given_back(loss: Loss) -> Loss:
+    """The consumer has the goods again: nothing is lost that a cover pays for."""
+    zero = Money.zero(loss.total.currency)
+    said = otherwise(loss.verdict, "none", [Code.RETURNED_TO_CONSUMER], indemnity=zero)
+    return replace(loss, payable=zero, verdict=said)
+
+
+def indemnity_decided(found: Liability, loss: Loss, due: Money) -> Verdict | None:
+    """What is indemnified, as a decision; None where there is nothing to decide on, or a human rules first. What the
+    cover would pay is paid only for somebody else's fault, and only as far as it is `due`."""
+    if not (found.lost or found.findings) or found.liable is Liable.UNDETERMINED:
+        return None
+    zero = Money.zero(loss.total.currency)
+    if found.liable not in PAID_FOR:
+        code = Code.OWN_FAULT if found.liable is Liable.MERCHANT else Code.NO_LOSS
+        return otherwise(loss.verdict, "none", [code], indemnity=zero)
+    if due < loss.payable:
+        return otherwise(loss.verdict, "partly" if due else "denied", [Code.INSURER_DECIDED], indemnity=due)
+    return loss.verdict
 
 
 def undisputed_value(facts: CaseFacts, findings: Sequence[LineFinding], book: PolicyBook) -> RefundValue:

@@ -61,6 +61,8 @@ class Code(StrEnum):
     CLAIM_FRAUD_SUSPECTED = "claim_fraud_suspected"
     CLAIM_LIMIT_EXHAUSTED = "claim_limit_exhausted"
     CLAIM_OTHER = "claim_other"
+    OWN_FAULT = "own_fault"
+    INSURER_DECIDED = "insurer_decided"
     # 4.4 lightning
     LIGHTNING_OPEN = "lightning_open"
     TIER_TOO_LOW = "tier_too_low"
@@ -89,6 +91,28 @@ class Code(StrEnum):
     OBJECTED_WITH_EVIDENCE = "objected_with_evidence"
     OBJECTED_LATE = "objected_late"
     OBJECTED_WITHOUT_EVIDENCE = "objected_without_evidence"
+    RETURNED_TO_CONSUMER = "returned_to_consumer"
+    TURNED_UP = "turned_up"
+    NO_COVER = "no_cover"
+    RECEIPT_CHECK_NEEDED = "receipt_check_needed"
+    # what a person ruled: 4.5, X13, X15, X27, X28
+    RULED_MERCHANT = "ruled_merchant"
+    RULED_CONSUMER = "ruled_consumer"
+    RULED_CARRIER = "ruled_carrier"
+    RULED_INSURER = "ruled_insurer"
+    RULED_NOBODY = "ruled_nobody"
+    RULED_AUTHORIZE = "ruled_authorize"
+    RULED_UPHOLD = "ruled_uphold"
+    RULED_OWED = "ruled_owed"
+    RULED_UNCOLLECTABLE = "ruled_uncollectable"
+    RULED_ON_APPEAL = "ruled_on_appeal"
+    # what follows for everybody's money: 4.5
+    REFUNDED_IN_FULL = "refunded_in_full"
+    REFUND_WITHHELD = "refund_withheld"
+    REFUND_REDUCED = "refund_reduced"
+    CONSUMER_OWES = "consumer_owes"
+    NOT_DEMANDED = "not_demanded"
+    MERCHANT_INDEMNIFIED = "merchant_indemnified"
     # 4.7 and X29
     OFFER_MADE = "offer_made"
     OFFER_NOT_WANTED = "offer_not_wanted"
@@ -208,6 +232,38 @@ TEXTS: dict[Code, Text] = {
         "The merchant objected without evidence, so there is no advance: a person rules first.",
         "商家提出异议但未提供凭证，不予先行赔付，先由人工判定。",
     ),
+    Code.RETURNED_TO_CONSUMER: _t("The goods went back to the consumer.", "商品已退回消费者。"),
+    Code.TURNED_UP: _t("The parcel that counted as lost is here.", "此前按丢失处理的包裹已找到。"),
+    Code.NO_COVER: _t("No cover pays for it in advance: a person rules.", "没有可先行赔付的保障，由人工裁定。"),
+    Code.RECEIPT_CHECK_NEEDED: _t(
+        "The goods had to be checked at the receipt, and nobody did: a person rules.",
+        "商品须签收验货而未验，由人工裁定。",
+    ),
+    Code.RULED_MERCHANT: _t("A reviewer ruled: the merchant is liable.", "人工裁定：商家责任。"),
+    Code.RULED_CONSUMER: _t("A reviewer ruled: the consumer is liable.", "人工裁定：消费者责任。"),
+    Code.RULED_CARRIER: _t("A reviewer ruled: the carrier is liable.", "人工裁定：承运商责任。"),
+    Code.RULED_INSURER: _t(
+        "A reviewer ruled: nobody can be held liable, the insurer bears it.", "人工裁定：由保险公司承担。"
+    ),
+    Code.RULED_NOBODY: _t("A reviewer ruled: nobody is liable.", "人工裁定：无责任方。"),
+    Code.RULED_AUTHORIZE: _t("A reviewer ruled: the request is authorized.", "人工裁定：支持消费者的申请。"),
+    Code.RULED_UPHOLD: _t("A reviewer ruled: the refusal stands.", "人工裁定：维持拒绝。"),
+    Code.RULED_OWED: _t("A reviewer ruled: it is owed.", "人工裁定：应予偿付。"),
+    Code.RULED_UNCOLLECTABLE: _t("A reviewer ruled: it cannot be collected.", "人工裁定：无法追回，予以核销。"),
+    Code.RULED_ON_APPEAL: _t("On an appeal, in place of the ruling before.", "经申诉复核，取代此前的裁定。"),
+    Code.REFUNDED_IN_FULL: _t("The consumer gets the whole refund.", "全额退款给消费者。"),
+    Code.REFUND_WITHHELD: _t(
+        "What is indemnified is withheld from the consumer's refund.", "赔付金额从消费者退款中扣留。"
+    ),
+    Code.REFUND_REDUCED: _t(
+        "No cover pays for the loss: the refund is less by it, and the merchant is not charged it.",
+        "损失无保障赔付，从退款中扣减，不向商家收取。",
+    ),
+    Code.CONSUMER_OWES: _t("The consumer, who was refunded before, owes it.", "消费者已先获退款，须偿还该部分。"),
+    Code.NOT_DEMANDED: _t("Too little to be demanded from the consumer.", "金额过低，不向消费者追讨。"),
+    Code.MERCHANT_INDEMNIFIED: _t("The merchant is indemnified.", "向商家赔付。"),
+    Code.OWN_FAULT: _t("The merchant is not paid for their own fault.", "商家自身责任，不予赔付。"),
+    Code.INSURER_DECIDED: _t("The insurer has decided; it is not claimed again.", "保险公司已作出决定，不再重复报案。"),
     Code.CLAIM_APPROVED: _t("The insurer approved the claim.", "保险公司已核赔。"),
     Code.CLAIM_APPROVED_IN_PART: _t(
         "The insurer approved another amount than claimed.", "保险公司核赔金额与报案金额不同。"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from backhaul.facts import BookRef, CaseFacts, Text, Verdict, digest
@@ -34,33 +34,50 @@ def verdict(
     codes = tuple(dict.fromkeys(reasons))
     if not codes:
         raise ValueError(f"{decision}: a verdict without a reason explains nothing")
-    texts = [TEXTS[code] for code in codes]
     return Verdict(
         decision=decision,
         outcome=outcome,
         reasons=tuple(code.value for code in codes),
         rules=tuple(dict.fromkeys(rules)),
-        numbers={name: value.minor if isinstance(value, Money) else value for name, value in numbers.items()},
-        text=Text(en=" ".join(text.en for text in texts), zh="".join(text.zh for text in texts)),
+        numbers=_plain(numbers),
+        text=_told(codes),
         book=book.ref,
         facts_hash=digest(facts),
     )
 
 
 def outside(
-    decision: str, outcome: str, reason: Code, rule: str, book: BookRef, **numbers: int | str | bool | None
+    decision: str,
+    outcome: str,
+    reasons: Sequence[Code],
+    rules: Sequence[str],
+    book: BookRef,
+    facts_hash: str | None = None,
+    **numbers: int | str | bool | None,
 ) -> Verdict:
-    """What somebody outside decided, kept beside our own decisions. Its facts are the numbers themselves."""
+    """What somebody else decided, kept beside our own decisions. Without facts of its own, they are the numbers."""
     return Verdict(
         decision=decision,
         outcome=outcome,
-        reasons=(reason.value,),
-        rules=(rule,),
+        reasons=tuple(code.value for code in reasons),
+        rules=tuple(rules),
         numbers=numbers,
-        text=TEXTS[reason],
+        text=_told(reasons),
         book=book,
-        facts_hash=digest(numbers),
+        facts_hash=facts_hash or digest(numbers),
     )
+
+
+def otherwise(said: Verdict, outcome: str, reasons: Sequence[Code], **numbers: Number) -> Verdict:
+    """A decision that does not stand as its own rule says: the outcome that counts, and why."""
+    codes = tuple(dict.fromkeys(reasons))
+    changed = {
+        "outcome": outcome,
+        "reasons": tuple(code.value for code in codes),
+        "numbers": {**said.numbers, **_plain(numbers)},
+        "text": _told(codes),
+    }
+    return said.model_copy(update=changed)
 
 
 def all_of(
@@ -77,3 +94,12 @@ def all_of(
     outcome = outcomes[1] if failed else outcomes[0]
     rules = [check.rule for check in checks]
     return verdict(decision, outcome, failed or [passed], rules, facts, book, **numbers)
+
+
+def _told(codes: Sequence[Code]) -> Text:
+    texts = [TEXTS[code] for code in codes]
+    return Text(en=" ".join(text.en for text in texts), zh="".join(text.zh for text in texts))
+
+
+def _plain(numbers: Mapping[str, Number]) -> dict[str, int | str | bool | None]:
+    return {name: value.minor if isinstance(value, Money) else value for name, value in numbers.items()}

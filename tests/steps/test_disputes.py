@@ -10,7 +10,7 @@ from activities.contract import EndDispute, FindApproval, FindRuling, OpenDisput
 from backhaul.disputes import Question
 from backhaul.facts import Inspection, Liable, Party
 from backhaul.ledger import CaseRef
-from store import authority, credit, holds
+from store import authority, cases, credit, holds
 from tests.approvals import CreateApproval, create_approval
 from tests.steps.support import (
     AT,
@@ -336,6 +336,37 @@ async def test_a_dispute_keeps_its_case_out_of_settlement(world: World) -> None:
     await world.refund(case, remedy.refunds)
     await world.end(case)
     assert await reasons() == []
+
+
+async def test_a_ruling_that_was_followed_is_a_decision_of_the_case_once(world: World) -> None:
+    """With the facts and the book that it was made on; the liability that it takes the place of is not told beside it,
+    nor an indemnity that nobody gets."""
+    await world.order(an_order(tier=0))
+    case = (await world.judge()).case
+    await world.collect(case, found(severity=50))
+    ruling = await world.rule(case, "merchant")
+    ended = EndDispute(case=case, n=1, at=AT, ruling_id=ruling)
+    told = [await world.run(world.steps.end_dispute, ended) for _ in range(2)]
+    assert told[0] == told[1]
+    assert (await world.assess(case, found(severity=50), ruling=ruling)).indemnity is None
+    remedy = await world.settle(case, "received_ok")
+    assert remedy.liable is Liable.MERCHANT
+    async with world.store.read() as session:
+        kept = await cases.decisions(session, "m1/r1")
+        row = await authority.find_ruling(session, ruling)
+    (said,) = [one for one in kept if one.decision == "ruling"]
+    assert told[0].verdicts == (said,)
+    assert (said.outcome, said.reasons, said.numbers["ruling"]) == ("merchant", ("ruled_merchant",), ruling)
+    assert (said.book, said.facts_hash) == (row.book, row.facts_hash)
+    assert [one.outcome for one in kept if one.decision == "liability"] == []
+    (indemnity,) = [one for one in kept if one.decision == "indemnity"]
+    assert (indemnity.outcome, indemnity.reasons, indemnity.numbers["indemnity"]) == ("none", ("own_fault",), 0)
+    assert kept[-1].decision == "remedy"
+    assert (kept[-1].outcome, kept[-1].numbers["liable"], kept[-1].numbers["to_consumer"]) == (
+        "refunded",
+        "merchant",
+        120_000,
+    )
 
 
 async def test_an_overturn_gives_the_cover_its_limit_back(world: World) -> None:

@@ -137,6 +137,7 @@ async def test_every_decision_can_be_explained_afterwards(world: World) -> None:
         "freight_benefit",
         "lightning_gate",
         "liability",
+        "remedy",
     ]
 
 

@@ -10,6 +10,7 @@ from backhaul.policy.library import load_library
 from store.reconcile import check_books
 from tests.workflows import paths
 from tests.workflows.books import differences
+from tests.workflows.explained import contradictions
 from tests.workflows.recording import record_story
 from tests.workflows.retrial import NOT_COMPARABLE, differences_of
 from tests.workflows.scenarios import SCENARIOS
@@ -27,6 +28,7 @@ async def test_scenario(skipping: World, name: str) -> None:
             assert sum(each.get(currency, 0) for each in accounts.values()) == 0, (book, currency)
     assert await check_books(skipping.store, load_library()) == ()
     assert await differences(skipping) == []
+    assert await contradictions(skipping) == []
     again = await differences_of(skipping)
     assert bool(again) == (name in NOT_COMPARABLE), again
     journal = paths.templates(await case.entries())

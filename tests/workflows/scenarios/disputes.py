@@ -30,7 +30,7 @@ from backhaul.messages import (
 )
 from store import corrections, evidence
 from tests.workflows.scenarios.registry import scenario
-from tests.workflows.scenarios.telling import refused, templates, to_the_merchant, told
+from tests.workflows.scenarios.telling import decisions, refused, templates, to_the_merchant, told
 from tests.workflows.world import Case, Plan, WorkflowUpdateFailedError, World, at_receipt, cny, damage, objection
 
 REVIEWED = Plan(auto=False, reason=Reason.QUALITY, tier=0)
@@ -469,6 +469,8 @@ async def appeal_kept_until_the_close(world: World) -> Case:
     assert (corrected.outcome, corrected.regions["dispute"]) == ("corrected", "final")
     totals = templates(await case.entries())
     assert (totals["J21"], totals["J34"], totals["J75b"]) == (120_000, 36_000, 36_000)
+    told = [(one.outcome, one.numbers["ruling"]) for one in await decisions(case) if one.decision == "ruling"]
+    assert told == [("consumer", ruling), ("merchant", last)]  # the second one after the close
     return case
 
 

@@ -30,7 +30,7 @@ from backhaul.messages import (
     Withdraw,
 )
 from tests.workflows.scenarios.registry import scenario
-from tests.workflows.scenarios.telling import books_that_do_not_add_up, refused, templates, to_the_merchant
+from tests.workflows.scenarios.telling import books_that_do_not_add_up, decisions, refused, templates, to_the_merchant
 from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage, objection
 
 # ---- the straight path -----------------------------------------------------------------------------------------
@@ -399,6 +399,9 @@ async def finding_disputed(world: World) -> Case:
     outcome = await case.end()
     assert (outcome.refunded, outcome.indemnified, outcome.withheld) == (cny(120_000), cny(0), cny(0))
     assert outcome.regions["dispute"] == "final"
+    said = {one.decision: one.outcome for one in await decisions(case)}
+    assert (said["ruling"], said["indemnity"], said["remedy"]) == ("merchant", "none", "refunded")
+    assert "liability" not in said
     return case
 
 

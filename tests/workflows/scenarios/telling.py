@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from backhaul.errors import Refusal
+from backhaul.facts import Verdict
 from backhaul.ledger import CaseRef, goodwill_granted, made, reversal
 from backhaul.messages import OpenReturn
-from store import ledger
+from store import cases, ledger
 from tests.workflows.world import Case, World, cny
 
 
@@ -34,6 +35,12 @@ async def to_the_merchant(case: Case) -> None:
 async def told(case: Case) -> list[tuple[str, str]]:
     """Who was told what on the case, in order, by the inbox's own book."""
     return await case.world.outside.told(f"{case.request.merchant_id}/{case.request.rma_id}")
+
+
+async def decisions(case: Case) -> tuple[Verdict, ...]:
+    """Every decision of the case, from the database."""
+    async with case.world.store.read() as session:
+        return await cases.decisions(session, f"{case.request.merchant_id}/{case.request.rma_id}")
 
 
 def templates(entries: list[tuple[str, int]]) -> dict[str, int]:
