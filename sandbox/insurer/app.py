@@ -33,9 +33,11 @@ CREATE INDEX IF NOT EXISTS claims_of ON claims (coverage_id);
 
 _COVER_OF = {"freight": "RFI", "loss": "RDV"}
 # What a claim takes from its coverage: its reserve while it is undecided, then what was approved, then what was paid.
+# What came back of it can be claimed again: nobody is covered for less because a claim was overturned.
 _TAKEN = """SELECT sum(CASE WHEN state = 'reserved' THEN reserved_amount
             WHEN state = 'pending' THEN max(reserved_amount, asked)
-            WHEN state IN ('approved', 'paid') THEN max(approved_amount, paid_amount) ELSE paid_amount END)
+            WHEN state IN ('approved', 'paid') THEN max(approved_amount, paid_amount) ELSE paid_amount END
+            - recovered_amount)
             FROM claims WHERE coverage_id = ? AND claim_ref <> ?"""
 
 

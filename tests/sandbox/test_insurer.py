@@ -48,10 +48,12 @@ async def test_a_claim_from_reserve_to_recovery(parties: Parties, insurer: Api) 
     assert (await approve(insurer)).json()["state"] == "approved"
     paid = (await insurer.post("/v1/claims/c1/pay", FULL, key="pay:c1")).json()
     assert paid["state"] == "paid"
+    assert await remaining(insurer) == 84_000
     remitted = await insurer.post(
         "/v1/remittances", {"claim_ref": "c1", "amount": 36_000, "currency": "CNY"}, key="rem"
     )
     assert (remitted.status_code, remitted.json()["state"]) == (201, "received")
+    assert await remaining(insurer) == 120_000
     assert (await insurer.json("/v1/claims/c1"))["state"] == "paid"
     rows = await parties.insurer_control.statement()
     assert [(row["kind"], row["key"], row["amount"], row["payee"]) for row in rows] == [

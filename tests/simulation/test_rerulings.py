@@ -34,10 +34,19 @@ def a_world() -> Iterator[Simulation]:
 class Appealed:
     """A case that was ruled on and closed, and the correction that another reviewer's ruling brings."""
 
-    def __init__(self, world: Simulation, plan: Plan, liable: str, demand: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        world: Simulation,
+        plan: Plan,
+        liable: str,
+        demand: dict[str, Any],
+        visit: dict[str, Any] = TAKEN,
+        way: list[dict[str, Any]] = WAY,
+    ) -> None:
         self.world = world
-        self.tied = Tied(world, plan, {"visits": [TAKEN], "tracking": WAY, "demand": demand})
-        objected(self.tied)
+        self.tied = Tied(world, plan, {"visits": [visit], "tracking": way, "demand": demand})
+        if way is WAY:
+            objected(self.tied)
         self.tied.waits("ruling_needed")
         self.ruling = world.ruling(self.tied.case, "liability", liable)
         self.tied.say("apply_ruling", ApplyRuling(ruling_id=self.ruling))
@@ -209,3 +218,16 @@ def test_a_lost_parcel_turns_up_while_its_refund_is_under_way(plan: Plan, world:
     tied.finish("consumer")
     books = tied.books()
     assert books["J21"] + books.get("J56", 0) == books["J23"] == COAT
+
+
+@pytest.mark.parametrize("again", ["carrier", "insurer", "consumer"])
+def test_a_cover_that_was_used_up_and_overturned_is_there_again(again: str, world: Simulation) -> None:
+    """The whole value was paid out for a finding at the door, overturned by the ruling, and is owed after the appeal:
+    what went back to the insurer is in the cover again."""
+    gone = {**TAKEN, "inspection": {"L1": {"finding": "missing", "consumer": "silent"}}}
+    lost = [{"status": "in_transit", "after_ms": HOUR}, {"status": "lost", "after_ms": 80 * HOUR}]
+    story = Appealed(world, ORDINARY, "merchant", AT_ONCE, visit=gone, way=lost)
+    before = story.tied.books()
+    assert (before["J34"], before["J75b"], before["J42"]) == (COAT, COAT, COAT)
+    story.appeal(again)
+    assert story.finish()["J34"] == 2 * COAT
