@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from activities.contract import CycleRequest
 from backhaul.errors import CODES
-from backhaul.facts import LineFinding, Method, Party, Reason
+from backhaul.facts import Finding, LineFinding, Method, Party, Reason, RemedyKind, Risk
 from backhaul.ids import CaseId, payment_key
 from backhaul.messages import (
     AnswerFinding,
@@ -49,7 +49,7 @@ from backhaul.messages import (
 )
 from backhaul.names import WorkflowType
 from store import claims
-from tests.simulation.books import differences, violations
+from tests.simulation.books import differences, left_alone, paid_twice, violations
 from tests.simulation.server import Told
 from tests.simulation.world import Plan, Simulation, simulation
 
@@ -68,6 +68,8 @@ OURS = frozenset(
     }
 )
 """Reasons to park that are bugs of ours: no sequence of events may lead there."""
+KINDS = ("refund", "refund", "advance", "settlement", ":offer.", ":payout.")
+"""What of the payment provider's work goes wrong, by a part of its keys."""
 LIABLE = ("consumer", "carrier", "merchant", "insurer")
 MAX_HEALING = 600
 SEVERITIES = (10, 30, 50, 80, 100)
@@ -78,6 +80,36 @@ a_finding = st.one_of(
     st.fixed_dictionaries({"finding": st.just("damage"), "severity": st.sampled_from(SEVERITIES)}),
     st.fixed_dictionaries({"finding": st.sampled_from(["mismatch", "missing", "counterfeit", "unverifiable"])}),
 )
+FITTING: dict[str, tuple[tuple[str, Any], ...]] = {
+    "merchant_review": (
+        ("authorize", Authorize()),
+        ("authorize", Authorize()),
+        ("request_info", RequestInfo(question="photos")),
+        ("request_info", RequestInfo(question="photos")),
+        ("decline", Decline(reason="worn")),
+    ),
+    "info_answer": (("answer_info", AnswerInfo(note="as it came")),),
+    "offer": tuple(("answer_offer", AnswerOffer(answer=answer)) for answer in OfferAnswer),
+    "escalation": (("escalate", Escalate(reason="unfair")),),
+    "finding_answer": tuple(("answer_finding", AnswerFinding(answer=answer)) for answer in FindingAnswer),
+    "receipt": (
+        ("confirm_receipt", ConfirmReceipt()),
+        ("confirm_receipt", ConfirmReceipt(contradicts_doorstep=True)),
+        *(
+            ("report_receipt_issue", ReportReceiptIssue(findings=(found,), evidence=shown))
+            for found in (
+                LineFinding(line_id="L1", finding=Finding.DAMAGE, quantity=1, severity=30),
+                LineFinding(line_id="L1", finding=Finding.MISSING, quantity=1),
+            )
+            for shown in ((BENCH,), ())
+        ),
+    ),
+    "evidence": tuple(
+        ("submit_evidence", SubmitEvidence(nothing_more=True, by=by)) for by in (Party.CONSUMER, Party.MERCHANT)
+    ),
+    "account": tuple(("provide_account", ProvideAccount(account_ref=account)) for account in ("acc-2", "acc-3")),
+}
+"""What the party on whom a case waits may say, by what it waits for."""
 said = st.sampled_from(["agrees", "disputes", "withdraws", "silent"])
 
 
@@ -119,21 +151,40 @@ def demands(draw: st.DrawFn) -> dict[str, Any]:
     return {"answer": answer, "after_ms": draw(st.sampled_from([0, 50])) * HOUR, "pay_after_ms": 0}
 
 
-plans = st.builds(
-    Plan,
-    lines=st.sampled_from(
-        [(("L1", 1, 120_000),), (("L1", 2, 40_000),), (("L1", 3, 10_000), ("L2", 1, 25_000)), (("L1", 1, 450),)]
-    ),
-    reason=st.sampled_from(list(Reason)),
-    method=st.sampled_from([Method.PICKUP] * 4 + [Method.SELF_SHIP]),
-    tier=st.sampled_from([0, 3, 5]),
-    credit=st.sampled_from([500_000, 60_000]),
-    rfi=st.sampled_from([True, True, True, False]),
-    rdv=st.sampled_from([True, True, False]),
-    auto=st.booleans(),
-    commission_bps=st.sampled_from([0, 500, 333]),
-    signed_days_ago=st.sampled_from([2, 2, 2, 6.9, 12]),
-)
+WAYS = ("return",) * 10 + ("offer",) * 2 + ("money",) * 2 + ("not_shipped",)
+"""What a consumer asks for: the goods go back, a merchant offers something for keeping them, the money alone."""
+RISKS = (Risk.ALLOW,) * 7 + (Risk.STEP_UP, Risk.REFER, Risk.DENY)
+SHARES = ((), (), (), (60, 40), (50, 30, 20))
+"""How an order was paid: at once, or in several payments, in percent."""
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    """An order, what covers it, and what is asked of it; most are an ordinary return."""
+    way = draw(st.sampled_from(WAYS))
+    lines = draw(
+        st.sampled_from(
+            [(("L1", 1, 120_000),), (("L1", 2, 40_000),), (("L1", 3, 10_000), ("L2", 1, 25_000)), (("L1", 1, 450),)]
+        )
+    )
+    paid = sum(line[2] for line in lines)
+    return Plan(
+        lines=lines,
+        reason=draw(st.sampled_from(list(Reason))),
+        method=draw(st.sampled_from([Method.PICKUP] * 4 + [Method.SELF_SHIP])),
+        tier=draw(st.sampled_from([0, 3, 5])),
+        credit=draw(st.sampled_from([500_000, 60_000])),
+        risk=draw(st.sampled_from(RISKS)),
+        rfi=draw(st.sampled_from([True, True, True, False])),
+        rdv=draw(st.sampled_from([True, True, False])),
+        auto=draw(st.booleans()),
+        commission_bps=draw(st.sampled_from([0, 500, 333])),
+        signed_days_ago=None if way == "not_shipped" else draw(st.sampled_from([2, 2, 2, 2, 6.9, 12])),
+        shipped_days_ago=draw(st.sampled_from([None, None, 1])) if way == "not_shipped" else None,
+        offers=way == "offer",
+        remedy=RemedyKind.REFUND_ONLY if way in {"money", "not_shipped"} else RemedyKind.RETURN,
+        payments=tuple(paid * share // 100 for share in draw(st.sampled_from(SHARES))) or None,
+    )
 
 
 class Returns(RuleBasedStateMachine):
@@ -167,7 +218,7 @@ class Returns(RuleBasedStateMachine):
         weather=st.sampled_from([0, 0, 10, 30]),
         dies=st.sampled_from([0, 0, 10]),
         loses=st.sampled_from([0, 0, 10]),
-        plan=plans,
+        plan=plans(),
         courier=visits(),
         way=movements(),
         demand=demands(),
@@ -180,7 +231,7 @@ class Returns(RuleBasedStateMachine):
         self.sim.weather.percent, self.sim.worker_dies, self.sim.post_loses = weather, dies, loses
         self.opens(plan, courier, way, demand, same=False)
 
-    @rule(plan=plans, courier=visits(), way=movements(), demand=demands(), same=st.booleans())
+    @rule(plan=plans(), courier=visits(), way=movements(), demand=demands(), same=st.booleans())
     @precondition(lambda self: len(self.cases) < 3)
     def another(self, plan: Plan, courier: Any, way: Any, demand: Any, same: bool) -> None:
         """One more return."""
@@ -207,7 +258,6 @@ class Returns(RuleBasedStateMachine):
     def consumer(self, data: st.DataObject) -> None:
         """A consumer says something, fitting or not."""
         case = data.draw(st.sampled_from(self.cases), "case")
-        waybill = ProvideWaybill(waybill=f"SF-{case.rpartition(':')[2]}")
         update, body = data.draw(
             st.sampled_from(
                 [
@@ -218,20 +268,25 @@ class Returns(RuleBasedStateMachine):
                     ("provide_account", ProvideAccount(account_ref="acc-2")),
                     ("submit_evidence", SubmitEvidence(nothing_more=True, by=Party.CONSUMER)),
                     ("escalate", Escalate(reason="unfair")),
-                    ("provide_waybill", waybill),
+                    ("provide_waybill", None),
                     *(("answer_finding", AnswerFinding(answer=answer)) for answer in FindingAnswer),
                 ]
             ),
             "says",
         )
-        told = self._say(case, update, body, later=data.draw(st.booleans(), "with the next"))
-        if update == "provide_waybill" and told.result is not None:
-            lines = [
-                f"{self.sim.opened[case].merchant_id}/{self.sim.opened[case].rma_id}/{line}"
-                for line in self.sim.lines(case)
-            ]
-            way = [{"status": "in_transit", "after_ms": HOUR}, {"status": "delivered", "after_ms": 40 * HOUR}]
-            parcel = {"waybill": waybill.waybill, "items": lines, "tracking": way}
+        if body is None:
+            self._posts(case, data.draw(movements(), "way"))
+        else:
+            self._say(case, update, body, later=data.draw(st.booleans(), "with the next"))
+
+    def _posts(self, case: str, way: list[dict[str, Any]]) -> None:
+        """A consumer sends the goods, and says so."""
+        waybill = f"SF-{case.rpartition(':')[2]}"
+        told = self._say(case, "provide_waybill", ProvideWaybill(waybill=waybill))
+        if told.result is not None:
+            request = self.sim.opened[case]
+            lines = [f"{request.merchant_id}/{request.rma_id}/{line}" for line in self.sim.lines(case)]
+            parcel = {"waybill": waybill, "items": lines, "tracking": way}
             self.sim.server.do(self.sim.outside.control("courier", "self_ship", parcel))
 
     @rule(data=st.data())
@@ -259,6 +314,24 @@ class Returns(RuleBasedStateMachine):
             "says",
         )
         self._say(case, update, body, later=data.draw(st.booleans(), "with the next"))
+
+    @rule(data=st.data(), times=st.integers(1, 4))
+    @precondition(lambda self: bool(self.cases))
+    def answers(self, data: st.DataObject, times: int) -> None:
+        """A case goes on as it should: whoever it waits for says something that fits, or what they plan happens."""
+        case = data.draw(st.sampled_from(self.cases), "case")
+        for _ in range(times):
+            if self.sim.server.runs[case].closed:
+                return
+            waiting = self.sim.status(case).waiting
+            code = None if waiting is None else waiting.code
+            if code == "waybill":
+                self._posts(case, data.draw(movements(), "way"))
+            elif code in FITTING:
+                update, body = data.draw(st.sampled_from(FITTING[code]), "says")
+                self._say(case, update, body)
+            else:
+                self.sim.jump()
 
     @rule(data=st.data())
     @precondition(lambda self: bool(self.cases))
@@ -293,7 +366,7 @@ class Returns(RuleBasedStateMachine):
         self._appeal(case, by)
 
     @rule(
-        kind=st.sampled_from(["refund", "advance", "settlement"]),
+        kind=st.sampled_from(KINDS),
         state=st.sampled_from(["succeeded", "pending", "failed"]),
         then=st.sampled_from(["succeeded", "failed", None]),
         code=st.sampled_from(["account_abnormal", "channel_closed", "insufficient_balance"]),
@@ -307,6 +380,13 @@ class Returns(RuleBasedStateMachine):
         if "failed" in (state, script.get("then")):
             script["code"] = code
         self.sim.server.do(self.sim.outside.script("psp", kind, **script))
+
+    @rule(account=st.sampled_from(["the consumer's", "acc-2", "acc-3"]), state=st.sampled_from(["abnormal", "normal"]))
+    @precondition(lambda self: bool(self.orders))
+    def account_mood(self, account: str, state: str) -> None:
+        """An account takes no money, or takes it again."""
+        payee = self.orders[-1][0].consumer.consumer_ref if account == "the consumer's" else account
+        self.sim.server.do(self.sim.outside.control("psp", "accounts", {"payee": payee, "state": state}))
 
     @rule(decision=st.sampled_from(["approve", "deny", "pending"]), then=st.sampled_from(["approve", "deny"]))
     def insurer_mood(self, decision: str, then: str) -> None:
@@ -332,19 +412,19 @@ class Returns(RuleBasedStateMachine):
         """Every case is replayed on another worker."""
         self.sim.server.restart_worker()
 
-    @rule()
+    @rule(what=st.sampled_from(["cycle", "cycle", "reconciliation"]))
     @precondition(lambda self: bool(self.cases))
-    def cycle(self) -> None:
-        """A settlement cycle runs."""
+    def night(self, what: str) -> None:
+        """A settlement cycle runs, or the reconciliation in the middle of it all: money under way is no finding."""
+        if what == "reconciliation":
+            self._reconciles()
+            return
         self.cuts += 1
         cut = f"cut{self.cuts}"
         self.sim.server.start(WorkflowType.SETTLEMENT_CYCLE.value, f"cycle:{cut}", CycleRequest(cut=cut))
         self.sim.work()
 
-    @rule()
-    @precondition(lambda self: bool(self.cases))
-    def reconciles(self) -> None:
-        """The reconciliation runs in the middle of it all: money under way is no finding."""
+    def _reconciles(self) -> None:
         self.cuts += 1
         report = self.sim.reconcile(f"look{self.cuts}")
         wrong = [one for one in report.findings if not one.subject.startswith("psp bounce")]  # those start corrections
@@ -387,7 +467,7 @@ class Returns(RuleBasedStateMachine):
                 if self._appeal_again():
                     self._heal()
                 if self.bounced:  # nobody told of it: the reconciliation finds it, and starts the correction
-                    self.reconciles()
+                    self._reconciles()
                     self._heal()
                 self._check()
         finally:
@@ -417,7 +497,7 @@ class Returns(RuleBasedStateMachine):
     def _heal(self) -> None:
         sim = self.sim
         sim.weather.percent = sim.worker_dies = sim.post_loses = 0
-        for kind in ("refund", "advance", "settlement"):
+        for kind in KINDS:
             sim.server.do(sim.outside.script("psp", kind, state="succeeded"))
         sim.server.do(sim.outside.script("insurer", "loss", decision="approve"))
         psp = sim.parties["psp"]
@@ -537,6 +617,10 @@ class Returns(RuleBasedStateMachine):
         assert not broken, "\n".join(broken)
         wrong = differences(sim)
         assert not wrong, "\n".join(wrong)
+        twice = paid_twice(sim)
+        assert not twice, "\n".join(twice)
+        alone = list(left_alone(sim, self.cases))
+        assert not alone, "\n".join(alone)
         for run in sim.server.runs.values():
             sim.server.replayed(run)
 

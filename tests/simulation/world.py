@@ -119,6 +119,8 @@ class Simulation(World):
         """Percent of attempts whose answer is lost with the worker."""
         self.post_loses = 0
         """Percent of the courier's reports that never arrive; as many arrive twice, and as many late."""
+        self.unheard: set[str] = set()
+        """Waybills of which a report was lost."""
         self._numbers = itertools.count(1)
         self._seen = 0
         self._late: list[tuple[datetime, CourierEvent]] = []
@@ -155,6 +157,7 @@ class Simulation(World):
     def _post(self, event: CourierEvent) -> None:
         fate = self.random.randrange(100)
         if fate < self.post_loses:
+            self.unheard.add(event.waybill)
             return
         if fate < 2 * self.post_loses:
             self._late.append((self.server.now + timedelta(hours=self.random.randrange(1, 200)), event))
