@@ -1,4 +1,5 @@
-"""end_correction: a correction is closed once the case owes nothing again. Domain 2.10, invariants 7 to 9."""
+"""end_correction: the last correction of a case is closed once the case owes nothing again. Domain 2.10, invariants 7
+to 9."""
 
 from __future__ import annotations
 
@@ -73,13 +74,16 @@ async def open_late(desk: Desk, argument: LateFacts) -> Opened:
 
 
 async def end(desk: Desk, argument: EndCorrection) -> Receipt:
-    """Close the correction once. Raises Rejected(`invariant_broken`) naming what does not hold."""
+    """Close the correction once. Raises Rejected(`invariant_broken`) naming what does not hold. What is open of a case
+    with several corrections may be another one's: the last of them answers for all."""
 
     async def work(now: Work) -> Receipt:
-        entries = [posted.entry for posted in await ledger.entries_of(now.session, now.key)]
-        broken = [*owed(entries), *await reserves(now)]
-        if broken:
-            raise Rejected("invariant_broken", "; ".join(broken))
+        every = await corrections.of_case(now.session, now.key)
+        if all(row.n == argument.n or row.state == corrections.CLOSED for row in every):
+            entries = [posted.entry for posted in await ledger.entries_of(now.session, now.key)]
+            broken = [*owed(entries), *await reserves(now)]
+            if broken:
+                raise Rejected("invariant_broken", "; ".join(broken))
         row = await corrections.need(now.session, now.key, argument.n)
         event = CorrectionEvent.model_validate(row.event)
         if row.kind == CorrectionKind.LATE_SCAN.value and event.waybill is not None:
