@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from backhaul.facts import Finding, Frozen, Liable, Party, Token
@@ -59,6 +59,24 @@ class LodgeAppeal(Frozen):
     ruling_id: Token
     by: Party
     reason: str = ""
+
+
+def appeal_refusal(
+    ruling_id: str,
+    goes_by: str | None,
+    *,
+    appealed: bool,
+    ruled_at: datetime | None,
+    now: datetime,
+    within: timedelta,
+) -> str | None:
+    """The code with which an appeal against a ruling on liability is refused, or None (X15): it is against the ruling
+    that the case goes by, in time, and the only one of the case."""
+    if appealed:
+        return "appealed_before"
+    if ruling_id != goes_by:
+        return "not_appealable"
+    return "appeal_late" if ruled_at is not None and now > ruled_at + within else None
 
 
 class Interval(StrEnum):

@@ -548,6 +548,9 @@ class CaseStatus(Frozen):
     offer: Money | None = Field(default=None, description="X30: open offer for keeping the goods")
     reopens: Token | None = Field(default=None, description="X2: the expired case that this one goes on from")
     closed: bool = False
+    ruling_id: Token | None = Field(
+        default=None, description="the ruling on liability that it goes by: the one that can be appealed against"
+    )
     corrections: tuple[CorrectionStatus, ...] = Field(default=(), description="what came up after the close")
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import delete, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from backhaul.disputes import Question
+from backhaul.disputes import Question, appeal_refusal
 from backhaul.errors import Refusal, Rejected
 from backhaul.facts import BookRef, LineFinding, Party, digest
 from backhaul.ids import CaseId, parse_case_key
@@ -255,7 +255,8 @@ async def create_appeal(
     at: datetime,
     within: timedelta,
 ) -> Appeal:
-    """Take an appeal against a ruling on liability: within its time, once (X15). The same again is the same appeal.
+    """Take an appeal against a ruling on liability: the one that the case goes by, within its time, once a case (X15).
+    By which ruling an open case goes only it itself knows, and it is asked next. The same again is the same appeal.
 
     Raises Refusal(`ruling_unknown`, `ruling_mismatch`, `not_appealable`, `appealed_before`, `appeal_late`)."""
     try:
@@ -275,15 +276,49 @@ async def create_appeal(
         reason=request.reason,
         at=at,
     )
+    case = (await session.exec(select(CaseRow).where(CaseRow.case_key == case_key).with_for_update())).first()
     known = await find_appeal(session, request.ruling_id)
-    if known is None and at > ruling.at + within:
-        raise Refusal("appeal_late", field="ruling_id")
-    if known is None and await insert_once(session, row):
-        return _appeal_of(row)
-    known = known or await find_appeal(session, request.ruling_id)
+    if known is None:
+        closed = case is not None and case.closed_at is not None
+        code = appeal_refusal(
+            ruling.ruling_id,
+            goes_by(case) if closed else ruling.ruling_id,
+            appealed=await _appealed(session, case_key, ruling.ruling_id),
+            ruled_at=ruling.at,
+            now=at,
+            within=within,
+        )
+        if code is not None:
+            raise Refusal(code, field="ruling_id")
+        if await insert_once(session, row):
+            return _appeal_of(row)
+        known = await find_appeal(session, request.ruling_id)
     if known is None or (known.by, known.given_by, known.reason) != (row.by, row.given_by, row.reason):
         raise Refusal("appealed_before", field="ruling_id")
     return _appeal_of(known)
+
+
+def goes_by(case: CaseRow | None) -> str | None:
+    """The ruling on liability that a closed case goes by, as it said at its close."""
+    said = None if case is None else (case.status or {}).get("ruling_id")
+    return None if said is None else str(said)
+
+
+async def need_standing(session: AsyncSession, case_key: str, ruling_id: str) -> None:
+    """The case has closed while an appeal was on its way: does it go by the ruling appealed against?
+
+    Raises Refusal(`not_appealable`)."""
+    case = (await session.exec(select(CaseRow).where(CaseRow.case_key == case_key))).first()
+    if goes_by(case) != ruling_id:
+        raise Refusal("not_appealable", field="ruling_id")
+
+
+async def _appealed(session: AsyncSession, case_key: str, ruling_id: str) -> bool:
+    """Was another ruling of the case appealed against? What the case did not take was no appeal."""
+    others = select(AppealRow.appeal_id).where(
+        AppealRow.case_key == case_key, AppealRow.ruling_id != ruling_id, AppealRow.how != ""
+    )
+    return (await session.exec(others.limit(1))).first() is not None
 
 
 async def find_appeal(session: AsyncSession, ruling_id: str) -> AppealRow | None:

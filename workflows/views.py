@@ -57,4 +57,5 @@ def status_of(run: CaseRun) -> CaseStatus:
         offer=run.offer,
         reopens=run.request.reopens,
         closed=run.closed,
+        ruling_id=None if run.ruled is None else run.ruled.id,
     )

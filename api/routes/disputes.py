@@ -139,6 +139,8 @@ async def _lodge(given: Services, case: CaseId, appeal: Appeal, request: CreateA
     try:
         return (await given.backhaul.appeal(case.merchant_id, case.rma_id, said)).note
     except ReturnClosed:
+        async with given.store.read() as session:
+            await authority.need_standing(session, case.key, appeal.ruling_id)
         event = CorrectionEvent(
             event_id=appeal_event(appeal.ruling_id),
             occurred_at=appeal.at,

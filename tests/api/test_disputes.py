@@ -140,18 +140,22 @@ async def test_an_appeal_after_the_close_is_a_correction(place: Place, product: 
     case, path = await _disputed(product)
     await case.nothing_more("consumer", "merchant")
     await case.parks("ruling_needed")
-    ruling, late = await _rule(place, case, "merchant"), await _rule(place, case, "insurer")
+    ruling, other = await _rule(place, case, "merchant"), await _rule(place, case, "insurer")
     assert (await _applied(place, case, ruling)).is_success
     await case.waits_for("delivery")
     await case.track("delivered")
     await case.waits_for("receipt")
     assert (await place.call("POST", f"{path}/confirm_receipt", Role.MERCHANT, {})).is_success
     await case.end()
-    async with product.store.transaction() as session:
-        week_ago = datetime.now(UTC) - timedelta(days=7, minutes=1)
-        await session.exec(update(RulingRow).where(col(RulingRow.ruling_id) == late).values(at=week_ago))
-    body = {"ruling_id": late, "reason": "no"}
-    problem(await place.call("POST", f"{path}/appeals", Role.CONSUMER, body), 409, "appeal_late")
+    unheeded = {"ruling_id": other, "reason": "no"}
+    problem(await place.call("POST", f"{path}/appeals", Role.CONSUMER, unheeded), 409, "not_appealable")
+    now = datetime.now(UTC)
+    for ago, code in ((timedelta(days=7, minutes=1), "appeal_late"), (timedelta(0), "")):
+        async with product.store.transaction() as session:
+            await session.exec(update(RulingRow).where(col(RulingRow.ruling_id) == ruling).values(at=now - ago))
+        if code:
+            body = {"ruling_id": ruling, "reason": "no"}
+            problem(await place.call("POST", f"{path}/appeals", Role.CONSUMER, body), 409, code)
     transport = httpx2.ASGITransport(app=place.app)
     async with Api("http://api", token(Role.CONSUMER, MERCHANT), transport=transport) as api:
         taken = await api.appeal(None, case.request.rma_id, CreateAppeal(ruling_id=ruling, reason="no"))
@@ -160,7 +164,7 @@ async def test_an_appeal_after_the_close_is_a_correction(place: Place, product: 
         kept = await api.give(None, case.request.rma_id, SubmitEvidence(evidence=(late_piece,)))
         assert kept == await api.evidence(None, case.request.rma_id)
         assert kept.evidence[-1].ref == late_piece.ref
-        assert {one.ruling_id for one in (await api.rulings(None, case.request.rma_id)).rulings} == {ruling, late}
+        assert {one.ruling_id for one in (await api.rulings(None, case.request.rma_id)).rulings} == {ruling, other}
         with pytest.raises(BackhaulError) as refused:
             await api.evidence(None, "R-never")
         assert refused.value.code == "not_found"

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from backhaul.errors import Refusal, Transient
-from backhaul.messages import Ack, PaymentNews
-from backhaul.money import Money
+from backhaul.errors import Refusal
+from backhaul.messages import Ack
 from backhaul.names import Role
-from store import effects, inbox, waybills
-from store.effects import Intent
+from store import inbox, waybills
 from store.tables import InboxRow
 from tests.api.place import MERCHANT, Place, a_return, problem
-from worker.corrections import tell_payment
 
 
 def an_event(waybill: str, event_id: str | None = None, status: str = "in_transit") -> dict[str, Any]:
@@ -155,23 +152,6 @@ async def test_what_a_full_case_refuses_stays_in_the_inbox(place: Place, monkeyp
             raise AssertionError(f"never refused: {row!r}")
         assert row.state == inbox.RECEIVED
     await _until(place, event["event_id"], inbox.DELIVERED)
-
-
-async def test_news_of_a_payment_that_a_full_case_refuses_is_tried_again(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rma_id = await _open(place)
-    key, now = f"{MERCHANT}:{rma_id}:refund.p:1", datetime.now(UTC)
-    intent = Intent(key, "refund", "psp", Money(minor=1), "c", timedelta(days=1), case_key=f"{MERCHANT}/{rma_id}")
-    async with place.store.transaction() as session:
-        await effects.begin(session, intent, now)
-
-    async def full(*_: object) -> Ack:
-        raise Refusal("too_many_messages")
-
-    monkeypatch.setattr(place.backhaul, "report", full)
-    with pytest.raises(Transient):
-        await tell_payment(place.store, place.backhaul, key, PaymentNews.SETTLED, now, now)
 
 
 async def test_what_was_left_over_is_dispatched_at_the_start(place: Place) -> None:

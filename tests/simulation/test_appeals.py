@@ -14,7 +14,7 @@ from backhaul.ledger import I, P
 from backhaul.messages import ApplyRuling
 from store import ledger
 from tests.simulation.test_rerulings import AT_ONCE, Appealed
-from tests.simulation.test_ties import TAKEN, courier
+from tests.simulation.test_ties import TAKEN, courier, objected
 from tests.simulation.tied import Tied
 from tests.simulation.world import Plan, Simulation, simulation
 
@@ -73,3 +73,20 @@ def test_an_earlier_ruling_is_not_appealed_while_another_question_is_heard(world
     assert tied.region["dispute"] == "evidence"
     assert world.appeals(tied.case, first, Party.CONSUMER) == "not_appealable"
     tied.finish("merchant")
+
+
+def test_a_ruling_whose_place_another_took_is_not_appealed_after_the_close(world: Simulation) -> None:
+    """Ruled at the door and again at the receipt: the second is what the case went by, and is appealed once."""
+    found = {"L1": {"finding": "mismatch", "consumer": "disputes"}}
+    tied = Tied(world, Plan(tier=0, rdv=False), courier({**TAKEN, "inspection": found}))
+    tied.waits("ruling_needed")
+    door = world.ruling(tied.case, "liability", "consumer")
+    tied.say("apply_ruling", ApplyRuling(ruling_id=door))
+    objected(tied)
+    tied.waits("ruling_needed")
+    receipt = world.ruling(tied.case, "liability", "merchant")
+    tied.say("apply_ruling", ApplyRuling(ruling_id=receipt))
+    while not tied.run.closed:
+        assert world.jump()
+    assert world.appeals(tied.case, door, Party.CONSUMER) == "not_appealable"
+    assert world.appeals(tied.case, receipt, Party.MERCHANT) == "correction"

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from backhaul.client import Backhaul
 from backhaul.corrections import CorrectionEvent, CorrectionKind, bounce_event
-from backhaul.errors import BackhaulError
+from backhaul.errors import BackhaulError, Refusal, Transient
+from backhaul.messages import PaymentNews
 from backhaul.money import Money
-from store import cases, corrections, cursors, unclaimed
+from store import cases, corrections, cursors, effects, unclaimed
+from store.effects import Intent
 from store.engine import Store
 from store.tables import CorrectionRow
 from tests.store.support import AT, key_of, open_case, yuan
+from worker.corrections import tell_payment
 
 
 async def code(doing: Any) -> str:
@@ -116,3 +121,18 @@ async def test_a_cursor_never_moves_back(store: Store) -> None:
     async with store.read() as session:
         assert await cursors.at(session, "psp", "bounces") == 9
         assert await cursors.at(session, "psp", "else") == 0
+
+
+async def test_news_of_a_payment_that_a_full_case_refuses_is_tried_again(store: Store) -> None:
+    await open_case(store)
+    key = "m1:r1:refund.o1-p1:1"
+    async with store.transaction() as session:
+        intent = Intent(key, "refund", "psp", yuan("1.00"), "c1", timedelta(days=30), case_key="m1/r1")
+        await effects.begin(session, intent, AT)
+
+    class Full:
+        async def report(self, *_: object) -> None:
+            raise Refusal("too_many_messages")
+
+    with pytest.raises(Transient):
+        await tell_payment(store, cast(Backhaul, Full()), key, PaymentNews.SETTLED, AT, AT)

@@ -9,7 +9,7 @@ import pytest
 from backhaul.errors import Refusal
 from backhaul.facts import Finding, Party
 from backhaul.messages import CreateAppeal, CreateRuling, DoorstepFinding, EvidenceKind, EvidenceRef, Ruling
-from store import authority, evidence
+from store import authority, cases, evidence
 from store.engine import Store
 from tests.store.support import AT, BOOK, import_order, open_case
 
@@ -113,3 +113,43 @@ async def test_one_appeal_in_time(store: Store) -> None:
         row = await authority.find_appeal(session, "u1")
     assert row is not None
     assert (row.how, row.by, row.given_by) == ("kept", "merchant", "merchant-1")
+
+
+async def _closed(store: Store, goes_by: str | None) -> None:
+    """The case ends, and says by which ruling it goes."""
+    async with store.transaction() as session:
+        row = await cases.need(session, "m1/r1", lock=True)
+        row.status = {"ruling_id": goes_by}
+        session.add(row)
+        await cases.close(session, "m1/r1", "refunded", AT)
+
+
+async def test_after_the_close_only_what_the_case_goes_by_is_appealed(store: Store) -> None:
+    """The ruling at the door had its place taken by the one at the receipt: what follows from that one stands."""
+    await _case(store)
+    for ruling_id in ("door", "receipt"):
+        await _ruled(store, ruling_id)
+    await _closed(store, "receipt")
+    assert await _appealed(store, "door") == "not_appealable"
+    assert await _appealed(store, "receipt", hours=7 * 24 + 1) == "appeal_late"
+    assert await _appealed(store, "receipt") == ""
+    async with store.read() as session:
+        await authority.need_standing(session, "m1/r1", "receipt")
+        with pytest.raises(Refusal):
+            await authority.need_standing(session, "m1/r1", "door")
+
+
+async def test_a_case_is_appealed_once(store: Store) -> None:
+    """Whichever ruling it was against, and also after the close. One that the case did not take was none."""
+    await _case(store)
+    for ruling_id in ("door", "receipt"):
+        await _ruled(store, ruling_id)
+    assert await _appealed(store, "door") == ""
+    assert await _appealed(store, "receipt") == ""  # nobody knows yet whether the case took the first
+    async with store.transaction() as session:
+        await authority.drop_appeal(session, "receipt")
+        await authority.appeal_goes(session, "door", "dispute")
+    assert await _appealed(store, "receipt") == "appealed_before"
+    await _closed(store, "receipt")
+    assert await _appealed(store, "receipt") == "appealed_before"
+    assert await _appealed(store, "door") == ""  # the same again

@@ -10,7 +10,7 @@ from activities.contract import OpenCorrection
 from activities.declarations import open_correction
 from backhaul.case import Region
 from backhaul.corrections import CorrectionEvent, CorrectionKind, appeal_event
-from backhaul.disputes import LodgeAppeal, Question
+from backhaul.disputes import LodgeAppeal, Question, appeal_refusal
 from workflows.case_run import CaseRun, Hearing
 from workflows.stages.late import begin_correction
 from workflows.stages.ruling import open_hearing, outcome_of, watch
@@ -23,13 +23,15 @@ APPEALABLE = frozenset({"ruled", "final"})
 def why_not(run: CaseRun, said: LodgeAppeal) -> str | None:
     """The code with which this appeal is refused: another ruling, a second one, or too late. While another question of
     the case is in dispute, that one's ruling is waited for."""
-    ruled = run.ruled
-    if ruled is None or ruled.id != said.ruling_id or run.regions[Region.DISPUTE] not in APPEALABLE:
-        return "appealed_before" if run.appeal is not None else "not_appealable"
-    if run.appeal is not None:
-        return "appealed_before"
-    within = timedelta(seconds=run.judged.terms.appeal_s)
-    return "appeal_late" if ruled.at is not None and workflow.now() > ruled.at + within else None
+    ruled = run.ruled if run.regions[Region.DISPUTE] in APPEALABLE else None
+    return appeal_refusal(
+        said.ruling_id,
+        None if ruled is None else ruled.id,
+        appealed=run.appeal is not None,
+        ruled_at=None if ruled is None else ruled.at,
+        now=workflow.now(),
+        within=timedelta(seconds=run.judged.terms.appeal_s),
+    )
 
 
 async def lodge(run: CaseRun, said: LodgeAppeal) -> str:
