@@ -30,6 +30,7 @@ from backhaul.messages import (
     Escalate,
     EventView,
     OpenReturn,
+    PickupOutcome,
     PickupReport,
     ProvideAccount,
     ProvideWaybill,
@@ -214,6 +215,8 @@ class CaseRun(CaseDesk):
         """Every visit that was booked, by waybill: a scan may come late."""
         self.standing: Booked | None = None
         """The visit that a courier will still make."""
+        self.of_others: set[str] = set()
+        """Waybills of visits that took goods of other cases, and left this one's at the door."""
         self.closed = self.closing = False
         self.outcome: str | None = None
         self.credit_open = False
@@ -308,11 +311,25 @@ class CaseRun(CaseDesk):
             return False
         self.seen.add(report.event_id)
         self.mail.pickups.append(report)
+        if report.outcome is PickupOutcome.PICKED_UP and not self.regions.scanned:
+            self._note_whose(report)
         return True
 
+    def _note_whose(self, scan: PickupReport) -> None:
+        """A parcel with nothing of this case in it does not count for it; what it did is forgotten, until a scan of the
+        same waybill says otherwise and the courier's log is read."""
+        if {line.line_id for line in self.request.lines} & set(scan.collected):
+            self.of_others.discard(scan.waybill)
+            return
+        self.of_others.add(scan.waybill)
+        theirs = [one for one in self.mail.trackings if one.waybill == scan.waybill]
+        self.seen -= {one.event_id for one in theirs}
+        self.mail.trackings = [one for one in self.mail.trackings if one not in theirs]
+
     def receive_tracking(self, report: TrackingReport) -> bool:
-        """Keep one movement once; it also moves the clock that looks for lost parcels. False: known already."""
-        if report.event_id in self.seen:
+        """Keep one movement once; it also moves the clock that looks for lost parcels. False: known already, or of a
+        parcel in which there is nothing of this case."""
+        if report.event_id in self.seen or report.waybill in self.of_others:
             return False
         self.seen.add(report.event_id)
         self.mail.trackings.append(report)

@@ -658,8 +658,8 @@ async def closed_but_scanned(world: World) -> Case:
 
 @scenario
 async def goods_of_one_case_stay_at_the_door(world: World) -> Case:
-    """Two returns of one order share a visit; the goods of one stay at the door. It bears no freight of that visit and
-    is visited again; each waybill has its own 12.00."""
+    """Two returns of one order share a visit; the goods of one stay at the door. It bears no freight of that visit,
+    the other's parcel does not count for it, and it is visited again; each waybill has its own 12.00."""
     plan = Plan(lines=(("L1", 1, 40_000), ("L2", 1, 30_000)), tier=0)
     order = await world.import_order(plan)
     goes, stays = [await world.open(Plan(back=((line, 1),), tier=0), order) for line in ("L1", "L2")]
@@ -670,6 +670,9 @@ async def goods_of_one_case_stay_at_the_door(world: World) -> Case:
     await goes.waits_for("delivery")
     await stays.nothing_taken(taken)
     second = await another_visit(stays, first)
+    await stays.track("in_transit", waybill=first)  # a parcel's movements are told to every case that was on its visit
+    await stays.track("delivered", waybill=first)
+    assert (await stays.waits_for("pickup")).regions["logistics"] == "booked"
     await stays.pickup()
     for case in (goes, stays):
         await case.waits_for("delivery")
