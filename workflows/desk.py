@@ -60,6 +60,8 @@ class Wait:
     told: datetime | None = None
     beside: bool = False
     """For work beside the story."""
+    elsewhere: str | None = None
+    """The workflow that has the timer, where this one only shows it."""
 
     def view(self) -> WaitView:
         """As people see it."""
@@ -184,6 +186,12 @@ class Desk:
         """What people are shown: the story's own wait, else the one beside it that is due first."""
         return self.wait_now or min(self.waits, key=lambda wait: wait.due, default=None)
 
+    @property
+    def shows(self) -> frozenset[str]:
+        """The workflows whose timers people are shown here in place of this one's own."""
+        shown = (self.shown_wait, self.parked[0] if self.parked else None)
+        return frozenset(one.elsewhere for one in shown if one is not None and one.elsewhere is not None)
+
     # ---- waiting -------------------------------------------------------------------------------------------
 
     @property
@@ -288,12 +296,12 @@ class Desk:
         return True
 
     def extend(self, seconds: int) -> None:
-        """Give the present wait, and what is parked, more time."""
+        """Give the wait that is shown, and what is parked, more time: what has its timer here."""
         more = timedelta(seconds=seconds)
-        if self.shown_wait is not None:
-            self.shown_wait.due += more
-        for parked in self.parked:
-            parked.due += more
+        shown = [self.shown_wait, *self.parked]
+        for one in shown:
+            if one is not None and one.elsewhere is None:
+                one.due += more
         self._extended = True
 
     async def pause(self, on: Party, code: str, due: datetime, until: datetime) -> None:

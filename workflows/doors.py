@@ -14,10 +14,10 @@ from activities.declarations import find_approval, find_ruling, prove_terminal
 from backhaul.disputes import DisputeProgress
 from backhaul.facts import Party
 from backhaul.messages import Ack, ApplyApproval, ApplyRuling, CloseCase, ExtendDeadline, RetryStep, SkipStep
-from backhaul.names import DISPUTE_PROGRESS, EXTENDED, UPDATE_DESCRIPTIONS, Update
+from backhaul.names import DISPUTE_PROGRESS, UPDATE_DESCRIPTIONS, Update
 from workflows.case_run import CaseDesk
 from workflows.desk import reject
-from workflows.stages.ruling import hand_on, hand_ruling_on, note_progress
+from workflows.stages.ruling import give_time, hand_ruling_on, note_progress
 
 
 class OperatorDoors:
@@ -56,10 +56,7 @@ class OperatorDoors:
 
     @workflow.update(name=Update.EXTEND_DEADLINE.value, description=UPDATE_DESCRIPTIONS[Update.EXTEND_DEADLINE])
     async def extend_deadline(self, said: ExtendDeadline) -> Ack:
-        if self.desk.hearing is not None:
-            await hand_on(self.desk, EXTENDED, said)
-        else:
-            self.desk.extend(said.seconds)
+        await give_time(self.desk, said)
         return self._took(f"{said.seconds} s more", Party.OPERATOR)
 
     @extend_deadline.validator

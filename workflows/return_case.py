@@ -60,7 +60,6 @@ from backhaul.messages import (
 from backhaul.money import Money
 from backhaul.names import (
     DISPUTE_PROGRESS,
-    EXTENDED,
     HEARD,
     UPDATE_DESCRIPTIONS,
     Query,
@@ -78,7 +77,7 @@ from workflows.stages.offer import retain
 from workflows.stages.receive import follow_found, receive
 from workflows.stages.refund_only import refund_alone
 from workflows.stages.refunding import bounced
-from workflows.stages.ruling import hand_on, hand_ruling_on, note_progress
+from workflows.stages.ruling import give_time, hand_on, hand_ruling_on, note_progress
 from workflows.stages.scanning import Collection, call_off, had_the_goods, implied_scan, scan_of
 from workflows.views import status_of
 
@@ -458,10 +457,7 @@ class ReturnCase:
 
     @workflow.update(name=Update.EXTEND_DEADLINE.value, description=UPDATE_DESCRIPTIONS[Update.EXTEND_DEADLINE])
     async def extend_deadline(self, said: ExtendDeadline) -> Ack:
-        if self.case.hearing is not None:
-            await hand_on(self.case, EXTENDED, said)
-        else:
-            self.case.extend(said.seconds)
+        await give_time(self.case, said)
         return self._took(f"{said.seconds} s more", Party.OPERATOR)
 
     @extend_deadline.validator

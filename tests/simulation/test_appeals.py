@@ -9,9 +9,9 @@ from itertools import permutations
 import pytest
 
 from backhaul.facts import Party
-from backhaul.ids import correction_id
+from backhaul.ids import correction_id, dispute_id
 from backhaul.ledger import I, P
-from backhaul.messages import ApplyRuling
+from backhaul.messages import ApplyRuling, ExtendDeadline
 from store import ledger
 from tests.simulation.test_rerulings import AT_ONCE, Appealed
 from tests.simulation.test_ties import TAKEN, courier, objected
@@ -24,6 +24,7 @@ PLANS = {
     "lightning, no cover": Plan(rdv=False),
     "ordinary, no cover": Plan(tier=0, rdv=False),
 }
+DAY = timedelta(days=1)
 RULINGS = list(permutations(("consumer", "carrier", "merchant", "insurer"), 2))
 SETTLED = (P.LIGHTNING_ADVANCES, P.RECOVERIES_OWED, P.CONSUMER_RECEIVABLE, P.REFUND_PAYABLE, I.SUBROGATION)
 """What is zero once everybody has paid and been paid. The courier, the consumer and the insurer all can."""
@@ -90,3 +91,27 @@ def test_a_ruling_whose_place_another_took_is_not_appealed_after_the_close(world
         assert world.jump()
     assert world.appeals(tied.case, door, Party.CONSUMER) == "not_appealable"
     assert world.appeals(tied.case, receipt, Party.MERCHANT) == "correction"
+
+
+def test_more_time_is_for_the_wait_that_is_shown(world: Simulation) -> None:
+    """An appeal is heard beside the parcel: more time for the merchant's receipt is not the dispute's."""
+    found = {"L1": {"finding": "mismatch", "consumer": "disputes"}}
+    tied = Tied(world, Plan(tier=0, rdv=False), courier({**TAKEN, "inspection": found}))
+    tied.waits("ruling_needed")
+    door = world.ruling(tied.case, "liability", "consumer")
+    tied.say("apply_ruling", ApplyRuling(ruling_id=door))
+    assert world.appeals(tied.case, door, Party.CONSUMER) == "lodged"
+    shown = tied.waits("receipt")
+    heard = world.server.query(dispute_id(tied.id, 2), "status", str)
+    assert "heard until" in heard
+    tied.say("extend_deadline", ExtendDeadline(seconds=86_400))
+    assert tied.waits("receipt").due == shown.due + DAY
+    assert world.server.query(dispute_id(tied.id, 2), "status", str) == heard
+    tied.until(shown.due + DAY - timedelta(seconds=1))
+    assert "accepted by silence" not in tied.told
+    tied.until(shown.due + DAY)
+    assert "accepted by silence" in tied.told
+    # The settlement waits for the appeal, and the case shows that now: more time is the dispute's.
+    asked = tied.waits("ruling_needed")
+    tied.say("extend_deadline", ExtendDeadline(seconds=86_400))
+    assert tied.waits("ruling_needed").due == asked.due + DAY

@@ -15,7 +15,8 @@ from backhaul.case import Region
 from backhaul.disputes import OUTCOMES, REASON, SIDES, DisputeProgress, Phase, Question
 from backhaul.facts import Frozen, Party
 from backhaul.ids import dispute_id
-from backhaul.names import RULED, WorkflowType
+from backhaul.messages import ExtendDeadline
+from backhaul.names import EXTENDED, RULED, WorkflowType
 from workflows.case_run import CaseDesk, CaseRun, Hearing
 from workflows.desk import CloseRequested, Parked, Wait, reject
 
@@ -126,7 +127,7 @@ async def watch(run: CaseDesk, hearing: Hearing) -> None:
         )
         run.parked.append(parked)
     else:
-        run.wait_now = Wait(hearing.on, "evidence", now, hearing.due, hearing.told)
+        run.wait_now = Wait(hearing.on, "evidence", now, hearing.due, hearing.told, elsewhere=hearing.workflow_id)
     run.publish()
     await workflow.wait_condition(lambda: hearing.child.done() or bool(run.close_reason) or seen != hearing.shown)
     if parked is not None:
@@ -191,6 +192,13 @@ async def hand_ruling_on(run: CaseDesk, found: Found) -> None:
         reject("ruling_mismatch", f"this case does not wait for a ruling of {found.outcome!r}")
     hearing.ruled = True
     await hand_on(run, RULED, found)
+
+
+async def give_time(run: CaseDesk, said: ExtendDeadline) -> None:
+    """More time for what is shown: for the dispute where that is, and not where it is heard beside the story."""
+    if run.hearing is not None and run.hearing.workflow_id in run.shows:
+        await hand_on(run, EXTENDED, said)
+    run.extend(said.seconds)
 
 
 async def hand_on(run: CaseDesk, signal: str, said: Frozen) -> None:
