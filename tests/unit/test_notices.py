@@ -32,10 +32,15 @@ PLACE = {"notify": 2, "ask": 2, "remind": 2, "deliver": 4}
 
 
 def sent_words(source: str) -> set[str]:
-    """The words that a module sends, as patterns: what its calls name, by itself or through a name assigned there."""
+    """The words that a module sends, as patterns: what its calls name, by itself or through a name that is assigned
+    there, or a parameter that its calls give."""
     tree = ast.parse(source)
     assigned: dict[str, list[ast.expr]] = {}
+    functions = {one.name: one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)}
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions:
+            for parameter, value in zip(functions[node.func.id].args.args, node.args, strict=False):
+                assigned.setdefault(parameter.arg, []).append(value)
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
             assigned.setdefault(node.target.id, []).append(node.value)
         if isinstance(node, ast.Assign):
@@ -95,10 +100,12 @@ WAITS = "waits"
 about, reminders = "first" if new else "second", {"again": 1.0}
 ask(run, Party.CONSUMER, about, "code", 1.0, said, reminders=reminders)
 deliver(desk, case, patience, party, f"evidence_{party}")
+def tell(run, word): notify(run, Party.CONSUMER, word)
+tell(run, "given")
 partial(remind, run, Party.CONSUMER, WAITS, due)
 print("never")
 """
-    assert sent_words(source) == {"first", "second", "again", "evidence_.+", "waits"}
+    assert sent_words(source) == {"first", "second", "again", "evidence_.+", "given", "waits"}
 
 
 def test_words() -> None:
