@@ -93,6 +93,13 @@ NOTICES: dict[str, Notice] = {
         "The goods could not be brought back: accept the finding or dispute it; without an answer it stands.",
         "商品已无法退回给您，请确认或申诉验货结果，逾期未答复将以验货结果为准。",
     ),
+    # receiving
+    "goods_delivered": _n(
+        Party.MERCHANT,
+        "X11",
+        "Returned goods were delivered to you: confirm them, or object with evidence.",
+        "退货商品已送达，请确认收货；如有异议请举证。",
+    ),
     # disputes
     "evidence_consumer": _n(
         Party.CONSUMER,

@@ -118,7 +118,7 @@ class Timers(Section):
     """Rule 5: how long each wait lasts."""
 
     merchant_silence: Duration = Field(description="X1")
-    merchant_reminder: Duration = Field(description="X1")
+    merchant_reminder: Duration = Field(description="X1, X11")
     info_answer: Duration = Field(description="X2")
     self_ship: Duration = Field(description="X3")
     finding_answer: Duration = Field(description="X7: the consumer's answer to a finding")

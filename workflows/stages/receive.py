@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from temporalio import workflow
 
@@ -13,7 +14,9 @@ from backhaul.messages import TrackingReport, TrackingStatus
 from backhaul.policy import parcels
 from backhaul.policy.parcels import fate, found_event
 from workflows.case_run import CaseRun
+from workflows.desk import Reminder
 from workflows.stages.courier_log import poll
+from workflows.stages.notices import remind
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,17 @@ def _fate(run: CaseRun) -> TrackingReport | None:
 
 
 async def _merchant(run: CaseRun, delivered_at: datetime) -> Reception:
-    """X10, X11: the merchant confirms, objects, or stays silent until the timer accepts for them."""
-    mail = run.mail
-    due = delivered_at + timedelta(seconds=run.judged.terms.receipt_silence_s)
-    answered = await run.wait(Party.MERCHANT, "receipt", due, lambda: bool(mail.confirm or mail.issue))
+    """X10, X11: the merchant confirms, objects, or stays silent until the timer accepts for them. One who says nothing
+    for a day is told that the goods are there; the time runs from the delivery all the same."""
+    mail, terms = run.mail, run.judged.terms
+    due = delivered_at + timedelta(seconds=terms.receipt_silence_s)
+    told = Reminder(
+        delivered_at + timedelta(seconds=terms.merchant_reminder_s),
+        partial(remind, run, Party.MERCHANT, "goods_delivered", due),
+    )
+    answered = await run.wait(
+        Party.MERCHANT, "receipt", due, lambda: bool(mail.confirm or mail.issue), reminders=[told]
+    )
     if not answered:
         run.tell("accepted by silence", Party.PLATFORM)
         return Reception("receipt_silence", delivered_at=delivered_at)

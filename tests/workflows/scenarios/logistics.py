@@ -433,16 +433,23 @@ async def confirmed_a_minute_before_the_end(world: World) -> Case:
 
 @scenario("X11", timer="timers.receipt_silence")
 async def silence_accepts_after_ten_days(world: World) -> Case:
-    """A minute before the ten days from the delivery nothing has happened; after them the refund leaves."""
+    """The merchant is told after a day's silence, once. A minute before the ten days from the delivery nothing has
+    happened; after them the refund leaves."""
     case = await world.open(Plan(tier=0))
     await to_the_merchant(case)
     waiting = (await case.waits_for("receipt")).waiting
     assert waiting is not None
+    merchant, subject = case.request.merchant_id, f"{case.request.merchant_id}/{case.request.rma_id}"
+    await world.until(waiting.due - timedelta(days=9) - MINUTE)
+    assert (f"merchant:{merchant}", "goods_delivered") not in await world.outside.told(subject)
+    await world.until(waiting.due - timedelta(days=9) + MINUTE)
+    await case.until_told(f"merchant:{merchant}", "goods_delivered")
     await world.until(waiting.due - MINUTE)
     assert (await case.waits_for("receipt")).money.refunded == cny(0)
     await world.until(waiting.due + MINUTE)
     outcome = await case.ended()
     assert (outcome.outcome, templates(await case.entries())) == ("refunded", ORDINARY)
+    assert [about for _, about in await world.outside.told(subject)].count("goods_delivered") == 1
     return case
 
 
