@@ -258,12 +258,12 @@ class Remedy(Frozen):
 
 
 class Resettle(Frozen):
-    """What was settled turns out otherwise: a late parcel (`liable` nobody), or another ruling (`ruling_id`). `tag`
-    names the correction, and is in the keys of what it posts."""
+    """What was settled turns out otherwise: a lost parcel has `arrived`, or there is another ruling (`ruling_id`).
+    `tag` names the correction, and is in the keys of what it posts."""
 
     case: CaseRef
     tag: str
-    liable: Liable | None = None
+    arrived: SettleCase | None = Field(default=None, description="how the parcel ended up after all, and what was seen")
     ruling_id: str | None = None
     claimed: str | None = Field(default=None, description="the claim that was awaited: the insurer decided on it")
     at: datetime
@@ -288,9 +288,9 @@ class ReturnMoney(Frozen):
 
 
 class Resettled(Frozen):
-    """The difference between what was settled and what is right: posted are J22, J23, J43, J50, J53 to J55, J75, J75b
-    and reversals; this is what leaves now. `back` in this order, before the refunds and what is repaid to the consumer.
-    `claim_first` as in Remedy."""
+    """The difference between what was settled and what is right: posted are J20, J22, J23, J43, J50, J53 to J55, J75,
+    J75b and reversals; this is what leaves now. `back` in this order, before the refunds and what is repaid to the
+    consumer. `liable` undetermined and `claim_first` as in Remedy."""
 
     liable: Liable
     changed: bool
@@ -512,10 +512,11 @@ class ReturnGoods(Frozen):
 
 
 class FetchEvents(Frozen):
-    """Ask the courier what happened to the waybill: makes up for lost webhooks."""
+    """Ask the courier what happened to the waybill: makes up for lost webhooks. `courier`: who it is known to be with,
+    else whoever carries it."""
 
     case: CaseRef
-    courier: str
+    courier: str | None
     waybill: str
 
 
@@ -815,7 +816,8 @@ class LeaveUnclaimed(Frozen):
 
 
 class StartCorrection(Frozen):
-    """Argument of the Correction workflow: what came up after the close. `regions`: how the case was closed."""
+    """Argument of the Correction workflow: what came up after the close. `regions`: how the case was closed; `lines`:
+    what it returned."""
 
     case: CaseRef
     n: int
@@ -823,6 +825,7 @@ class StartCorrection(Frozen):
     event: CorrectionEvent
     terms: Terms
     regions: dict[str, str] = Field(default_factory=dict)
+    lines: tuple[str, ...] = ()
 
 
 class Opened(Frozen):

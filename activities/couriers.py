@@ -36,7 +36,7 @@ from backhaul.money import Money
 from gateways.ports import Booking, BookingRequest, CourierGateway, Parcel, VoidResult
 from gateways.registry import Gateways
 from gateways.webhooks import reports_for
-from store import cases, orders, pickups
+from store import cases, claims, orders, pickups
 from store.effects import Clock
 from store.engine import Store
 from store.pickups import Joined, Leaving, Todo, Visit
@@ -214,10 +214,15 @@ class CourierActivities:
 
         Idempotency: reads only; the events carry the ids that the webhooks have.
         Retries: Transient backs off.
-        Raises: Rejected(`provider_rejected`), Transient, Unknown(`provider_malformed`)."""
-        mine = case_id(asked.case)
+        Raises: Rejected(`not_found`, `provider_rejected`), Transient, Unknown(`provider_malformed`)."""
+        mine, courier = case_id(asked.case), asked.courier
+        if courier is None:
+            async with self._world.store.read() as session:
+                courier = await claims.courier_of(session, asked.waybill)
+        if courier is None:
+            raise Rejected("not_found", f"nobody is known to carry {asked.waybill}")
         reports: list[PickupReport | TrackingReport] = []
-        for event in await self._world.gateways.courier(asked.courier).events(asked.waybill):
+        for event in await self._world.gateways.courier(courier).events(asked.waybill):
             try:
                 reports.append(reports_for(event, [mine])[mine])
             except Refusal as refusal:  # the webhook's copy of it is parked in the inbox, for people

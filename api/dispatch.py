@@ -25,7 +25,7 @@ from gateways.webhooks import read_any, reports_for
 from store import cases, inbox, waybills
 from store.engine import Store
 from store.tables import InboxRow
-from worker.corrections import correct, tell_payment
+from worker.corrections import correct, tell_movement, tell_payment
 
 log = structlog.get_logger(__name__)
 
@@ -154,9 +154,11 @@ class Dispatcher:
             return None
         regions = (row.status or {}).get("regions", {})
         found = correction_of(case, regions.get("logistics", ""), report, alone=alone)
-        if found is None:
-            return None
         try:
+            if isinstance(report, TrackingReport) and await tell_movement(self._store, self._backhaul, case, report):
+                return "told its correction"
+            if found is None:
+                return None
             correction = await correct(self._store, self._backhaul, case.key, *found, self._now())
         except BackhaulError as error:
             raise NotYet(f"{case.key}: {error.code}") from error

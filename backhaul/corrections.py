@@ -23,6 +23,10 @@ class CorrectionKind(StrEnum):
     APPEAL = "appeal"
 
 
+LOST_AGAIN = "lost_again"
+"""How a correction of a parcel that was found ends when it is lost once more: what turns up after that is new."""
+
+
 class CorrectionEvent(Frozen):
     """The fact itself. `event_id` is the same however often and whichever way the fact comes in: it starts one
     correction. What else is given depends on the kind."""

@@ -187,9 +187,7 @@ def reserve_of(row: ClaimRow) -> int:
 
 
 async def begin_funding(session: AsyncSession, claim_ref: str, funding_key: str) -> Money:
-    """From now on the insurer pays the platform: what is to be paid. An overturn waits for the end of it.
-
-    The same key again is the same amount; another key follows one that the insurer refused."""
+    """From now on the insurer pays the platform: what is to be paid. Another key follows one that it refused."""
     row = await need(session, claim_ref, lock=True)
     row.funding_key = funding_key
     session.add(row)
@@ -331,6 +329,12 @@ async def cut_recovery(session: AsyncSession, ref: str, to_minor: int, at: datet
     row.withdrawn, row.updated_at = True, at
     if not to_minor:
         row.state = "waived"
+    session.add(row)
+
+
+async def plan_recovery(session: AsyncSession, row: RecoveryRow, plan: Mapping[str, Any], at: datetime) -> None:
+    """A recovery that has not begun is begun as it stands: nobody was asked for what was taken back of it."""
+    row.plan, row.withdrawn, row.updated_at = dict(plan), False, at
     session.add(row)
 
 

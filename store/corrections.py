@@ -8,7 +8,7 @@ from sqlalchemy import func
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from backhaul.corrections import CorrectionEvent, CorrectionKind
+from backhaul.corrections import LOST_AGAIN, CorrectionEvent, CorrectionKind
 from backhaul.errors import Refusal, Rejected
 from backhaul.ids import correction_id, parse_case_key
 from store import cases
@@ -20,11 +20,15 @@ OPEN, CLOSED = "open", "closed"
 async def open_for(
     session: AsyncSession, case_key: str, kind: CorrectionKind, event: CorrectionEvent, at: datetime
 ) -> CorrectionRow:
-    """The correction that this event starts: a new one with the next number, or the one it has started before.
+    """The correction that this event starts: a new one with the next number, or the one it has started before. A parcel
+    that turns up after it was lost again starts another one, under an id of its own.
 
     Raises Refusal(`not_found`, `return_open`), Refusal(`event_conflict`) for another case or kind under the event."""
     case = await cases.need(session, case_key, lock=True)
-    known = await by_event(session, event.event_id)
+    known, named = await by_event(session, event.event_id), event.event_id
+    while known is not None and _lost_before(known, event):
+        event = event.model_copy(update={"event_id": f"{named}:{known.n}"})
+        known = await by_event(session, event.event_id)
     if known is not None:
         if (known.case_key, known.kind) != (case_key, kind):
             raise Refusal("event_conflict", f"{event.event_id} started another correction")
@@ -46,6 +50,17 @@ async def open_for(
     session.add(row)
     await session.flush()
     return row
+
+
+def _lost_before(known: CorrectionRow, event: CorrectionEvent) -> bool:
+    """Had the correction ended as lost again when this happened?"""
+    return known.outcome == LOST_AGAIN and known.closed_at is not None and event.occurred_at > known.closed_at
+
+
+async def following(session: AsyncSession, case_key: str) -> CorrectionRow | None:
+    """The open correction that follows a parcel of the case which was found, if any."""
+    rows = await of_case(session, case_key)
+    return next((row for row in rows if row.state == OPEN and row.kind == CorrectionKind.PARCEL_FOUND), None)
 
 
 async def by_event(session: AsyncSession, event_id: str) -> CorrectionRow | None:

@@ -14,8 +14,8 @@ from activities.steps.correcting import start_of
 from backhaul.client import Backhaul
 from backhaul.corrections import CorrectionEvent, CorrectionKind, bounce_event
 from backhaul.errors import Refusal, Transient
-from backhaul.ids import parse_case_key
-from backhaul.messages import ClaimRefund, PaymentNews, PaymentReport
+from backhaul.ids import CaseId, parse_case_key
+from backhaul.messages import ClaimRefund, PaymentNews, PaymentReport, TrackingReport
 from backhaul.names import Update
 from gateways.ports import Provider
 from store import cases, consumer_money, corrections, cursors, effects, unclaimed
@@ -50,6 +50,19 @@ async def start(store: Store, backhaul: Backhaul, row: CorrectionRow) -> None:
         case = await cases.need(session, row.case_key)
     summary = f"Correction of return `{case.rma_id}`: {row.kind}"
     await backhaul.correct(row.workflow_id, start_of(row, case), summary)
+
+
+async def tell_movement(store: Store, backhaul: Backhaul, case: CaseId, report: TrackingReport) -> bool:
+    """Tell the correction that follows a found parcel of this movement. False: none does.
+
+    Raises Refusal(`return_closed`) where it ends just now, Transient, Unknown."""
+    async with store.read() as session:
+        row = await corrections.following(session, case.key)
+    if row is None:
+        return False
+    await start(store, backhaul, row)  # the one that opened it may not have come so far
+    await backhaul.report_correction(case, row.n, Update.REPORT_TRACKING, report, report.event_id)
+    return True
 
 
 async def claim(store: Store, backhaul: Backhaul, case_key: str, said: ClaimRefund, now: datetime) -> CorrectionRow:

@@ -42,6 +42,7 @@ from backhaul.messages import (
 )
 from backhaul.money import Money
 from backhaul.names import Update
+from backhaul.policy.parcels import found_event, turned_up
 from backhaul.policy.terms import Terms
 from workflows import details
 from workflows.claim import Claim
@@ -154,6 +155,7 @@ class CaseDesk(Desk):
         self.disputes = 0
         """How many were opened, so that each has a number of its own."""
         self.hearing: Hearing | None = None
+        self.ruled: Found | None = None
         self.claims: list[Claim] = []
         self.paid_refunds: set[str] = set()
         """Keys of refunds that succeeded, and have not come back."""
@@ -163,6 +165,10 @@ class CaseDesk(Desk):
         self.recovery: str | None = None
         self.taken: Counter[tuple[Update, Party]] = Counter()
         """How often a party sent what it could send without end."""
+        self.seen: set[str] = set()
+        self.waybill: str | None = None
+        self.courier: str | None = None
+        self.moved_at: datetime | None = None
 
     def need_room(self, update: Update, by: Party) -> None:
         """Refuse with `too_many_messages` what a party has sent as often as it may."""
@@ -195,6 +201,31 @@ class CaseDesk(Desk):
         self.events.append(EventView(at=workflow.now(), what=what, by=by))
         del self.events[:-MAX_EVENTS]
 
+    # ---- what the courier tells ------------------------------------------------------------------------------
+
+    def first_time(self, event_id: str) -> bool:
+        """Keep an event's id. False: it was known already."""
+        known = event_id in self.seen
+        self.seen.add(event_id)
+        return not known
+
+    def receive_pickup(self, report: PickupReport) -> bool:
+        """Keep a courier's visit once, whichever way it came. False: known already."""
+        if not self.first_time(report.event_id):
+            return False
+        self.mail.pickups.append(report)
+        return True
+
+    def receive_tracking(self, report: TrackingReport) -> bool:
+        """Keep one movement once; it also moves the clock that looks for lost parcels. False: known already."""
+        if not self.first_time(report.event_id):
+            return False
+        self.mail.trackings.append(report)
+        self.moved_at = max(report.occurred_at, self.moved_at or report.occurred_at)
+        if report.status is TrackingStatus.IN_TRANSIT and self.regions[Region.LOGISTICS] == "picked_up":
+            self.regions.to(Region.LOGISTICS, "in_transit")
+        return True
+
 
 class CaseRun(CaseDesk):
     """One running case: its state, and how it waits, asks and parks."""
@@ -205,12 +236,9 @@ class CaseRun(CaseDesk):
         self.order_id = request.order_id
         self.judgement: Judgement | None = None
         self.ready = False
-        self.seen: set[str] = set()
         self.facts = 0
         """How many reports of courier and payment provider came in by update."""
-        self.waybill: str | None = None
         self.pickup_id: str | None = None
-        self.courier: str | None = None
         self.bookings: dict[str, Booked] = {}
         """Every visit that was booked, by waybill: a scan may come late."""
         self.standing: Booked | None = None
@@ -231,17 +259,12 @@ class CaseRun(CaseDesk):
         self.travels_on = False
         """The consumer withdrew, and the goods that the courier has cannot be brought back."""
         self.closed_by: str | None = None
-        self.moved_at: datetime | None = None
-        self.ruled: Found | None = None
         self.appeal: LodgeAppeal | None = None
         self.re_ruling: asyncio.Task[None] | None = None
         self.re_ruled: str | None = None
         self.settled = False
         self.given_up: int | None = None
         """So many movements were known when the parcel counted as lost."""
-        self.found: CorrectionEvent | None = None
-        self.resettled = False
-        """A parcel that turned up has undone its loss already."""
 
     # ---- how it looks ----------------------------------------------------------------------------------------
 
@@ -295,22 +318,26 @@ class CaseRun(CaseDesk):
             ruling_wanted=self.hearing is not None and self.hearing.wants_ruling,
         )
 
+    @property
+    def turned_up(self) -> TrackingReport | None:
+        """The first sign that what the case was settled on as lost is there."""
+        if self.given_up is None or self.regions[Region.LOGISTICS] != "lost":
+            return None
+        return turned_up(item for item in self.mail.trackings[self.given_up :] if item.waybill == self.waybill)
+
+    @property
+    def found(self) -> CorrectionEvent | None:
+        """What the close finds to be there that was settled as lost: a correction follows it."""
+        return None if self.turned_up is None else found_event(self.id, self.turned_up)
+
     def money(self, minor: int) -> Money:
         """An amount in the order's currency."""
         return Money(minor=minor, currency=self.judged.refundable.currency)
 
-    def first_time(self, event_id: str) -> bool:
-        """Keep an event's id. False: it was known already."""
-        known = event_id in self.seen
-        self.seen.add(event_id)
-        return not known
-
     def receive_pickup(self, report: PickupReport) -> bool:
-        """Keep a courier's visit once, whichever way it came. False: known already."""
-        if report.event_id in self.seen:
+        """Keep a courier's visit once, and note whose goods are in its parcel. False: known already."""
+        if not super().receive_pickup(report):
             return False
-        self.seen.add(report.event_id)
-        self.mail.pickups.append(report)
         if report.outcome is PickupOutcome.PICKED_UP and not self.regions.scanned:
             self._note_whose(report)
         return True
@@ -327,13 +354,5 @@ class CaseRun(CaseDesk):
         self.mail.trackings = [one for one in self.mail.trackings if one not in theirs]
 
     def receive_tracking(self, report: TrackingReport) -> bool:
-        """Keep one movement once; it also moves the clock that looks for lost parcels. False: known already, or of a
-        parcel in which there is nothing of this case."""
-        if report.event_id in self.seen or report.waybill in self.of_others:
-            return False
-        self.seen.add(report.event_id)
-        self.mail.trackings.append(report)
-        self.moved_at = max(report.occurred_at, self.moved_at or report.occurred_at)
-        if report.status is TrackingStatus.IN_TRANSIT and self.regions[Region.LOGISTICS] == "picked_up":
-            self.regions.to(Region.LOGISTICS, "in_transit")
-        return True
+        """Keep one movement once. False: known already, or of a parcel in which there is nothing of this case."""
+        return report.waybill not in self.of_others and super().receive_tracking(report)

@@ -12,10 +12,21 @@ from temporalio import workflow
 
 from activities.contract import EndCorrection, RecordEvidence, StartCorrection
 from activities.declarations import end_correction, record_evidence
+from backhaul.case import Region
+from backhaul.corrections import CorrectionKind
 from backhaul.facts import Party
-from backhaul.messages import Ack, CorrectionOutcome, CorrectionStatus, ProvideAccount, SubmitEvidence
+from backhaul.messages import (
+    Ack,
+    ConfirmReceipt,
+    CorrectionOutcome,
+    CorrectionStatus,
+    ProvideAccount,
+    ReportReceiptIssue,
+    SubmitEvidence,
+    TrackingReport,
+)
 from backhaul.names import HEARD, UPDATE_DESCRIPTIONS, Query, Update, WorkflowType
-from workflows.case_run import ACCOUNT
+from workflows.case_run import ACCOUNT, MAX_FACTS
 from workflows.correction_run import CorrectionRun
 from workflows.corrections import KINDS
 from workflows.desk import CloseRequested, reject
@@ -114,3 +125,55 @@ class Correction(OperatorDoors):
         if self.desk.hearing is None:
             reject("not_waiting")
         self.desk.need_room(Update.SUBMIT_EVIDENCE, said.side)
+
+    # ---- a parcel that was found: what the courier and the merchant say of it -------------------------------------
+
+    @workflow.update(name=Update.REPORT_TRACKING.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_TRACKING])
+    def report_tracking(self, said: TrackingReport) -> Ack:
+        new = self.desk.receive_tracking(said)
+        return self._took(said.status.value if new else "told again", Party.COURIER)
+
+    @report_tracking.validator
+    def _report_tracking_ok(self, said: TrackingReport) -> None:
+        self._follows_a_parcel()
+        if len(self.desk.seen) >= MAX_FACTS:
+            reject("too_many_messages")  # polls bring what counts
+
+    @workflow.update(name=Update.CONFIRM_RECEIPT.value, description=UPDATE_DESCRIPTIONS[Update.CONFIRM_RECEIPT])
+    def confirm_receipt(self, said: ConfirmReceipt) -> Ack:
+        self.desk.mail.confirm = said
+        return self._took("confirms the receipt", Party.MERCHANT)
+
+    @confirm_receipt.validator
+    def _confirm_receipt_ok(self, said: ConfirmReceipt) -> None:
+        self._receipt_open()
+
+    @workflow.update(
+        name=Update.REPORT_RECEIPT_ISSUE.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_RECEIPT_ISSUE]
+    )
+    def report_receipt_issue(self, said: ReportReceiptIssue) -> Ack:
+        self.desk.mail.issue = said
+        return self._took("objects to what was received", Party.MERCHANT)
+
+    @report_receipt_issue.validator
+    def _report_receipt_issue_ok(self, said: ReportReceiptIssue) -> None:
+        self._receipt_open()
+        if any(item.line_id not in self.desk.request.lines for item in said.findings):
+            reject("line_unknown")
+        for item in said.findings:
+            salvage = item.salvage
+            if salvage is not None and (salvage.currency != self.desk.judged.terms.currency or salvage.minor < 0):
+                reject("invalid_input", f"{salvage} is negative or not in the order's currency")
+
+    def _follows_a_parcel(self) -> None:
+        if self.desk.request.kind is not CorrectionKind.PARCEL_FOUND:
+            reject("not_waiting")
+
+    def _receipt_open(self) -> None:
+        """The merchant says once what they received, and nothing of goods that are not there yet."""
+        self._follows_a_parcel()
+        if self.desk.mail.confirm or self.desk.mail.issue:
+            reject("already_decided")
+        if not self.desk.waits_for("receipt"):
+            decided = self.desk.regions[Region.LOGISTICS] in {"receipt_confirmed", "returned_to_consumer"}
+            reject("already_decided" if decided else "not_delivered")

@@ -11,6 +11,7 @@ from backhaul.case import Regions
 from backhaul.facts import Party
 from backhaul.ids import CaseId, correction_id
 from backhaul.messages import CorrectionStatus
+from backhaul.policy.parcels import sign_of
 from workflows import details
 from workflows.case_run import CaseDesk
 
@@ -29,6 +30,10 @@ class CorrectionRun(CaseDesk):
         self.regions = Regions(request.regions)
         self.outcome: str | None = None
         self.closed_at: datetime | None = None
+        self.waybill = request.event.waybill
+        sign = sign_of(request.event)
+        if sign is not None:
+            self.receive_tracking(sign)
 
     @property
     def judged(self) -> StartCorrection:

@@ -74,7 +74,7 @@ from workflows.stages.close import close
 from workflows.stages.collect import collect
 from workflows.stages.make_whole import make_whole
 from workflows.stages.offer import retain
-from workflows.stages.receive import follow_found, receive
+from workflows.stages.receive import receive
 from workflows.stages.refund_only import refund_alone
 from workflows.stages.refunding import bounced
 from workflows.stages.ruling import give_time, hand_on, hand_ruling_on, note_progress
@@ -143,7 +143,6 @@ class ReturnCase:
             return
         reception = await receive(case)
         await make_whole(case, reception)
-        await follow_found(case)
 
     async def _stop(self, case: CaseRun) -> None:
         """An operator closes the case: no courier comes for it any more, and nobody decides on it. Goods that the

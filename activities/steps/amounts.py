@@ -63,6 +63,8 @@ class Amounts(Frozen):
     notes: tuple[str, ...] = ()
     delivered_at: datetime | None = Field(default=None, description="from which the receipt's windows count")
     remaining: Money | None = Field(default=None, description="of the cover, what claims of this case hold apart")
+    re_ruled: str | None = Field(default=None, description="the ruling that took the place of the one at the door")
+    advanced: bool = Field(default=False, description="what was refunded counts as an advance: the goods went back")
 
 
 @dataclass(frozen=True)
@@ -261,6 +263,22 @@ async def new_recoveries(
         n = len(await claims.recoveries_of(work.session, ref)) + 1
         plans.append(_plan(ref, "", Liable.CONSUMER, zero, clawback, scan.waybill, n))
     return await open_recoveries(work, plans)
+
+
+async def waiting_recoveries(work: Work, scan: Scan, rows: Sequence[ClaimRow]) -> tuple[RecoveryPlan, ...]:
+    """Of a case that is still open: what is to be recovered of its claims, and has not begun, as it stands now."""
+    covers = {row.claim_ref: row.coverage_id for row in rows} | {claim_ref(id_of(work.case), CLAWBACK): ""}
+    plans = []
+    for ref, cover in covers.items():
+        for row in await claims.recoveries_of(work.session, ref, lock=True):
+            if not row.amount_minor:
+                continue
+            held = Money(minor=row.in_hand_minor, currency=row.currency)
+            demanded = Money(minor=row.amount_minor, currency=row.currency) - held
+            plan = _plan(ref, cover, Liable(row.liable), held, demanded, scan.waybill, row.n)
+            await claims.plan_recovery(work.session, row, plan.model_dump(mode="json"), work.at)
+            plans.append(plan)
+    return tuple(plans)
 
 
 async def open_recoveries(work: Work, planned: Sequence[RecoveryPlan]) -> tuple[RecoveryPlan, ...]:

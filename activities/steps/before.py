@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from activities.steps.amounts import Amounts
@@ -10,6 +11,7 @@ from activities.steps.parcel import SCAN, Scan
 from activities.steps.undisputed import UndisputedPart, undisputed_part
 from backhaul.errors import Rejected
 from backhaul.ledger import JournalEntry
+from backhaul.money import Money
 from backhaul.policy.refunds import LineRefund
 from store import cases, ledger
 
@@ -29,17 +31,33 @@ class Before:
         return self.versions[-1]
 
     @property
+    def granted(self) -> bool:
+        """Was the refund advanced, by lightning or as it turned out later?"""
+        return bool(self.scan.granted) or self.last.advanced
+
+    @property
     def n(self) -> int:
         """The number of the next version."""
         return len(self.versions) + 1
 
     @property
     def charged(self) -> tuple[LineRefund, ...]:
-        """What was charged by line, all in all; after lightning the last version has replaced the others."""
-        if self.scan.granted:
+        """What was charged by line, all in all; of an advance the last version has replaced the others."""
+        if self.granted:
             return self.last.charge.lines
         first = () if self.undisputed is None else self.undisputed.lines
         return (*first, *(line for one in self.versions for line in one.charge.lines))
+
+
+def by_line(parts: Sequence[LineRefund], zero: Money) -> tuple[LineRefund, ...]:
+    """What several charges come to on each line."""
+    sums: dict[str, LineRefund] = {}
+    for part in parts:
+        known = sums.get(part.line_id, LineRefund(line_id=part.line_id, amount=zero, commission=zero))
+        sums[part.line_id] = LineRefund(
+            line_id=part.line_id, amount=known.amount + part.amount, commission=known.commission + part.commission
+        )
+    return tuple(sums.values())
 
 
 async def before_of(work: Work) -> Before:

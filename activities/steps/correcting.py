@@ -33,6 +33,7 @@ def start_of(row: CorrectionRow, case: CaseRow) -> StartCorrection:
         event=CorrectionEvent.model_validate(row.event),
         terms=judgement.terms,
         regions=dict((case.status or {}).get("regions", {})),
+        lines=tuple(line["line_id"] for line in case.request.get("lines", ())),
     )
 
 

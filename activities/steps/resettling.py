@@ -6,11 +6,17 @@ what was never paid leaves now.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from activities.contract import IndemnityPlan, MoneyBack, Resettle, Resettled
-from activities.steps.amounts import Amounts, Standing, count_lines, new_recoveries, pieces, standing
-from activities.steps.before import Before, before_of
+from activities.steps.amounts import (
+    Amounts,
+    Standing,
+    count_lines,
+    new_recoveries,
+    pieces,
+    standing,
+    waiting_recoveries,
+)
+from activities.steps.before import Before, before_of, by_line
 from activities.steps.desk import SETTLED, Desk, Work, id_of
 from activities.steps.ending import on_the_line
 from activities.steps.loss import PAID_FOR, Liability, Loss, loss_claims, loss_of, plan_indemnity, read_ruling
@@ -18,6 +24,7 @@ from activities.steps.overturn import Overturned, overturn
 from activities.steps.parcel import STEP as SCANNED
 from activities.steps.parcel import scan_facts
 from activities.steps.parts import refund_parts
+from activities.steps.settling import RULED, judge, keep_receipt, loss_at
 from activities.steps.undisputed import UndisputedPart, before_it
 from activities.steps.undoing import recharge, undo
 from backhaul.errors import Rejected
@@ -26,9 +33,9 @@ from backhaul.ids import payment_key
 from backhaul.ledger import refund_due
 from backhaul.money import Money
 from backhaul.policy.consequences import Consequences
-from backhaul.policy.refunds import LineRefund, RefundValue
+from backhaul.policy.refunds import RefundValue
 from backhaul.policy.remedy import remedy
-from backhaul.policy.settling import AmountsBroken, fix_again, indemnity_decided, turned_up
+from backhaul.policy.settling import RETURNED, AmountsBroken, Judged, fix_again, indemnity_decided, uncovered
 from store import cases, claims, credit, ledger
 
 STEP = "resettle"
@@ -37,28 +44,32 @@ STANDS = "refund_stands"
 
 
 async def resettle(desk: Desk, argument: Resettle) -> Resettled:
-    """Settle anew, once per `tag` and awaited claim."""
-    step = ":".join(part for part in (STEP, argument.tag, argument.claimed) if part is not None)
+    """Settle anew, once per `tag`, ruling on what arrived, and awaited claim."""
+    ruled = None if argument.arrived is None else argument.arrived.ruling_id
+    step = ":".join(part for part in (STEP, argument.tag, ruled, argument.claimed) if part is not None)
 
     async def work(now: Work) -> Resettled:
-        return await _resettle(desk, now, argument)
+        return await _resettle(desk, now, argument, step)
 
     return await desk.once(argument.case, step, argument, Resettled, work, argument.at)
 
 
-async def _resettle(desk: Desk, work: Work, argument: Resettle) -> Resettled:
+async def _resettle(desk: Desk, work: Work, argument: Resettle, step: str) -> Resettled:
     before = await before_of(work)
     facts = await _facts(work, before)
-    found = await _found(work, argument, before)
     earlier = await loss_claims(work)
+    held = Money(minor=sum(claims.stands(row) for row in earlier), currency=work.book.currency)
+    judged, loss = await _judged(desk, work, argument, before, facts, held)
+    found = judged.found
+    await work.say(*judged.verdicts)
+    await cases.store_facts(work.session, work.key, step, facts)
+    if found.liable is Liable.UNDETERMINED:
+        return Resettled(liable=found.liable, changed=False, verdicts=tuple(work.verdicts))
     stands = standing(earlier, work.book.currency)
-    loss = loss_of(desk, work, facts, found, stands.done)
     due = loss.payable if found.liable in PAID_FOR else loss.total - loss.total
     due = stands.payable(due)
-    liable = turned_up(facts, work.book) if argument.ruling_id is None else None
-    await work.say(liable, indemnity_decided(found, loss, due) or loss.verdict)
+    await work.say(indemnity_decided(found, loss, due) or loss.verdict)
     to_claim = max(due - stands.done, loss.total - loss.total)
-    await cases.store_facts(work.session, work.key, f"{STEP}:{argument.tag}", facts)
     plan = None
     if to_claim and loss.cover is not None:
         plan = await plan_indemnity(desk, work, facts, loss.cover, to_claim, earlier)
@@ -76,27 +87,27 @@ async def _facts(work: Work, before: Before) -> CaseFacts:
         at_grant = await cases.facts_of(work.session, work.key, SCANNED, CaseFacts)
         return facts if at_grant is None else facts.model_copy(update={"lines": at_grant.lines})
     zero = Money.zero(work.book.currency)
-    return before_it(facts, UndisputedPart(lines=_by_line(before.charged, zero), freight=zero))
+    return before_it(facts, UndisputedPart(lines=by_line(before.charged, zero), freight=zero))
 
 
-def _by_line(parts: Sequence[LineRefund], zero: Money) -> tuple[LineRefund, ...]:
-    sums: dict[str, LineRefund] = {}
-    for part in parts:
-        known = sums.get(part.line_id, LineRefund(line_id=part.line_id, amount=zero, commission=zero))
-        sums[part.line_id] = LineRefund(
-            line_id=part.line_id, amount=known.amount + part.amount, commission=known.commission + part.commission
-        )
-    return tuple(sums.values())
-
-
-async def _found(work: Work, argument: Resettle, before: Before) -> Liability:
-    old = before.last.found or Liability(liable=before.last.result.liable)
+async def _judged(
+    desk: Desk, work: Work, argument: Resettle, before: Before, facts: CaseFacts, held: Money
+) -> tuple[Judged, Loss]:
+    """Who is liable now, and for what: as at the end of any parcel's way, or by the ruling on an appeal."""
+    if argument.arrived is not None:
+        arrived = argument.arrived.model_copy(update={"re_ruled": before.versions[0].re_ruled})
+        await keep_receipt(work, arrived)
+        judged = await judge(work, arrived, facts)
+        loss = loss_at(desk, work, facts, judged.found, arrived.event, held)
+        return uncovered(judged, loss, claimed=argument.claimed is not None), loss
     if argument.ruling_id is None:
-        return Liability(liable=argument.liable or Liable.NOBODY)
+        raise Rejected("invalid_input", f"{argument.tag}: nothing to settle anew")
+    old = before.last.found or Liability(liable=before.last.result.liable)
     liable, ruling = await read_ruling(work, argument.ruling_id)
     findings = old.findings if ruling.findings is None else ruling.findings
     lost = old.lost and ruling.findings is None and liable in (Liable.CARRIER, Liable.INSURER)
-    return Liability(liable=liable, findings=findings, lost=lost, ruled=True)
+    found = Liability(liable=liable, findings=findings, lost=lost, ruled=True)
+    return Judged(found=found, reasons=(RULED,)), loss_of(desk, work, facts, found, held)
 
 
 async def _post(
@@ -112,8 +123,9 @@ async def _post(
 ) -> Resettled:
     """The difference between what was and what is now, entry by entry."""
     zero = Money.zero(work.book.currency)
-    result, charge = _amounts(work, before, facts, found, loss, due)
-    await work.say(remedy(facts, result, bool(before.scan.granted), work.book))
+    went_back = argument.arrived is not None and argument.arrived.event == RETURNED and not before.granted
+    result, charge = _amounts(work, before, facts, found, loss, due, advanced=went_back)
+    await work.say(remedy(facts, result, before.granted or went_back, work.book))
     overturned = max(stands.done - due, zero)
     taken = await overturn(work, stands.live, overturned)
     rows = await loss_claims(work)
@@ -121,13 +133,14 @@ async def _post(
     now = pieces(result, live)
     done = await undo(work, before, result, rows, {one.claim_ref: one for one in now})
     back = [*done.back, *(_remit(work, before, one) for one in taken if one.funded)]
-    if before.scan.granted:
-        await recharge(work, argument.tag, before, result, charge, done)
+    if before.granted or went_back:
+        await recharge(work, argument.tag, before, result, charge, done, went_back=went_back)
     else:
         work.post(refund_due(work.case, charge.total, charge.commission, part=argument.tag))
         await count_lines(work, charge.lines, ())
     parts = await refund_parts(work, result.refund_now, f"refund.{argument.tag}")
-    recoveries = await new_recoveries(work, before.scan, result, now, live, done.demanded)
+    waiting = () if before.closed else await waiting_recoveries(work, before.scan, rows)
+    recoveries = (*waiting, *await new_recoveries(work, before.scan, result, now, live, done.demanded))
     amounts = Amounts(
         result=result,
         charge=charge,
@@ -137,6 +150,8 @@ async def _post(
         claim_ref=None if plan is None else plan.claim_ref,
         pieces=now,
         remaining=None if loss.cover is None else loss.cover.remaining,
+        re_ruled=before.last.re_ruled,
+        advanced=before.last.advanced or went_back,
     )
     await cases.record(work.session, work.key, f"{SETTLED}.{before.n}", argument, amounts, work.at)
     await cases.add_money(work.session, work.key, withheld=(result.withhold - before.last.result.withhold).minor)
@@ -184,12 +199,19 @@ def _changed(old: Amounts, new: Amounts) -> bool:
 
 
 def _amounts(
-    work: Work, before: Before, facts: CaseFacts, found: Liability, loss: Loss, due: Money
+    work: Work, before: Before, facts: CaseFacts, found: Liability, loss: Loss, due: Money, *, advanced: bool
 ) -> tuple[Consequences, RefundValue]:
-    """The consequences of the new liability over the whole case, and what is charged now: after lightning all of it,
-    else what was not charged before. What was withheld is decided anew, what has left is not."""
-    granted, withheld = bool(before.scan.granted), before.last.result.withhold
+    """The consequences of the new liability over the whole case, and what is charged now: of an advance all of it,
+    else what was not charged before. What was withheld is decided anew, what has left is not.
+
+    `advanced`: what was charged for goods that went back is owed; what had been withheld of it leaves as well."""
+    granted, withheld = before.granted or advanced, before.last.result.withhold
     try:
-        return fix_again(facts, found, loss, due, granted, before.charged, withheld, work.book)
+        result, charge = fix_again(facts, found, loss, due, granted, before.charged, withheld, work.book)
     except AmountsBroken as broken:
         raise Rejected(broken.code, str(broken)) from None
+    if not advanced:
+        return result, charge
+    owed = Money.sum((one.amount for one in before.charged), withheld.currency) - charge.total
+    little = owed if owed < work.book.recovery.waiver_below else owed - owed
+    return result.model_copy(update={"refund_now": withheld, "uncharged": owed, "not_demanded": little}), charge

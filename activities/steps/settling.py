@@ -50,16 +50,12 @@ async def _settle(desk: Desk, work: Work, argument: SettleCase, step: str) -> Re
     scan = await cases.recorded(work.session, work.key, SCAN, Scan)
     if scan is None:
         raise Rejected("not_found", f"the goods of {work.key} were not collected")
-    if argument.receipt is not None:
-        await cases.save_inspection(work.session, work.key, "receipt", argument.receipt)
-    await evidence.keep(work.session, work.key, argument.evidence, evidence.RECEIPT, work.at)
-    judged = await _judge(work, argument, facts)
+    await keep_receipt(work, argument)
+    judged = await judge(work, argument, facts)
     facts = await own_place(work, facts, scan)
     earlier = await loss_claims(work)
     held = Money(minor=sum(claims.stands(row) for row in earlier), currency=work.book.currency)
-    loss = loss_of(desk, work, facts, judged.found, held)
-    if argument.event == RETURNED:
-        loss = given_back(loss)
+    loss = loss_at(desk, work, facts, judged.found, argument.event, held)
     judged = uncovered(judged, loss, claimed=argument.claimed is not None)
     await work.say(*judged.verdicts)
     await cases.store_facts(work.session, work.key, step, facts)
@@ -111,7 +107,7 @@ async def _carry_out(
     await post_amounts(work, scan, amounts)
     parts, besides = await with_freight(work, amounts.result.refund_now, scan.reimburse)
     recoveries = await recoveries_of(work, scan, amounts, live, back)
-    amounts = amounts.model_copy(update={"delivered_at": argument.delivered_at})
+    amounts = amounts.model_copy(update={"delivered_at": argument.delivered_at, "re_ruled": argument.re_ruled})
     await cases.record(work.session, work.key, SETTLED, argument, amounts, work.at)
     await cases.add_money(work.session, work.key, withheld=amounts.result.withhold.minor)
     await _show(work, *((Stage.REFUNDING, Party.PSP) if parts else (Stage.CLOSING, Party.PLATFORM)))
@@ -137,10 +133,23 @@ async def _show(work: Work, stage: Stage, waiting_on: Party) -> None:
     await cases.set_stage(work.session, work.key, stage.value, work.at, waiting_on=waiting_on.value)
 
 
-# ---- who is liable ---------------------------------------------------------------------------------------------
+# ---- what was seen, and who is liable --------------------------------------------------------------------------
 
 
-async def _judge(work: Work, argument: SettleCase, facts: CaseFacts) -> Judged:
+async def keep_receipt(work: Work, argument: SettleCase) -> None:
+    """What the merchant found, with its evidence."""
+    if argument.receipt is not None:
+        await cases.save_inspection(work.session, work.key, "receipt", argument.receipt)
+    await evidence.keep(work.session, work.key, argument.evidence, evidence.RECEIPT, work.at)
+
+
+def loss_at(desk: Desk, work: Work, facts: CaseFacts, found: Liability, event: str, held: Money) -> Loss:
+    """The loss at the end of a parcel's way: of goods that went back to the consumer no cover pays anything."""
+    loss = loss_of(desk, work, facts, found, held)
+    return given_back(loss) if event == RETURNED else loss
+
+
+async def judge(work: Work, argument: SettleCase, facts: CaseFacts) -> Judged:
     """By ruling, by the ruling at the door where nothing new came up, else by the rules."""
     door = await cases.inspection(work.session, work.key, "doorstep")
     at_door = await cases.recorded(work.session, work.key, AT_DOOR, Liability)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from activities.contract import MoneyBack, Repayment
 from activities.steps.amounts import CLAWBACK, Piece, count_lines
-from activities.steps.before import Before, posted
+from activities.steps.before import Before, by_line, posted
 from activities.steps.desk import Work, id_of
 from backhaul.errors import Rejected, Transient
 from backhaul.facts import Liable
@@ -23,6 +23,7 @@ from backhaul.ledger import (
     consumer_written_off,
     goods_accepted,
     left_uncharged,
+    lightning_granted,
     recovery_uncollectable,
     reversal,
     withheld_from_refund,
@@ -150,18 +151,23 @@ async def _let_go(work: Work, before: Before, ref: str, amount: Money) -> None:
         work.post(consumer_uncollectable(work.case, amount, claim_ref=ref, part=f"v{before.n}"))
 
 
-# ---- after lightning ------------------------------------------------------------------------------------------------
+# ---- of an advance --------------------------------------------------------------------------------------------------
 
 
 async def recharge(
-    work: Work, tag: str, before: Before, result: Consequences, charge: RefundValue, done: Undone
+    work: Work, tag: str, before: Before, result: Consequences, charge: RefundValue, done: Undone, *, went_back: bool
 ) -> None:
     """J22 and J50 taken back and posted anew, where the merchant's part has changed. What the consumer has paid counts
     for the new J50, and what is above it is owed to them (J45); what is below it is demanded anew.
 
-    Raises Transient(`pending`) while a charge is under way."""
-    old = before.last
-    if (old.result.merchant_charge, old.result.uncharged) == (result.merchant_charge, result.uncharged):
+    Where the goods `went_back` after an ordinary refund, that counts as an advance from here on: J20 takes the place
+    of J23. Raises Transient(`pending`) while a charge is under way."""
+    old, zero = before.last, Money.zero(result.refund.currency)
+    charged = by_line(before.charged, zero)
+    if went_back:
+        work.post(*[reversal(one) for one in await posted(work, "J23")])
+        work.post(lightning_granted(work.case, Money.sum((one.amount for one in charged), zero.currency), part=tag))
+    elif (old.result.merchant_charge, old.result.uncharged) == (result.merchant_charge, result.uncharged):
         return
     ref = claim_ref(id_of(work.case), CLAWBACK)
     rows = await claims.recoveries_of(work.session, ref, lock=True)
@@ -176,7 +182,7 @@ async def recharge(
         left_uncharged(work.case, result.uncharged, part=tag),
         consumer_written_off(work.case, waived, part=tag),
     )
-    await count_lines(work, charge.lines, old.charge.lines)
+    await count_lines(work, charge.lines, charged)
     left = result.uncharged - waived
     paid = Money(minor=sum(row.collected_minor for row in rows), currency=left.currency)
     over = max(paid - left, Money.zero(left.currency))

@@ -8,13 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel
 
-from api import corrections, idempotency
+from api import corrections
 from api.auth import Identity, MerchantQuery, allowed
 from api.evidence import check_evidence, keep
 from api.idempotency import Key
 from api.openapi import EXAMPLES, documented
 from api.routes.returns import READERS
-from api.routes.updates import ALL, CODES_OF
+from api.routes.updates import ALL, CODES_OF, update_id
 from api.services import Given
 from api.views import View
 from backhaul.errors import Refusal
@@ -31,6 +31,9 @@ router = APIRouter(tags=["corrections"])
 TAKEN = (
     Update.PROVIDE_ACCOUNT,
     Update.SUBMIT_EVIDENCE,
+    Update.CONFIRM_RECEIPT,
+    Update.REPORT_RECEIPT_ISSUE,
+    Update.REPORT_TRACKING,
     Update.RETRY_STEP,
     Update.SKIP_STEP,
     Update.EXTEND_DEADLINE,
@@ -103,9 +106,7 @@ def _route(update: Update) -> Callable[..., Awaitable[Ack]]:
         check_evidence(caller.role, payload)
         if isinstance(payload, SubmitEvidence):
             payload = await keep(given, caller, case, payload)
-        sent = idempotency.optional(key)
-        update_id = None if sent is None else f"{update.value}:{sent}"
-        return await given.backhaul.report_correction(case, n, update, payload, update_id)
+        return await given.backhaul.report_correction(case, n, update, payload, update_id(update, payload, key))
 
     send.__annotations__ = {
         **send.__annotations__,

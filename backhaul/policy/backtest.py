@@ -112,6 +112,11 @@ class Again:
     found: Liability
     remaining: Money | None = None
 
+    @property
+    def went_back(self) -> bool:
+        """Did a parcel that was lost come back to the consumer?"""
+        return self.found.lost and self.found.liable is Liable.CONSUMER
+
 
 @dataclass(frozen=True)
 class Scanned:
@@ -370,8 +375,10 @@ def _settle(
     paid = paid + result.refund_now
     charged: tuple[LineRefund, ...] = (*(part or ()), *charge.lines)
     for later in scan.again:
+        advanced = not granted and later.went_back  # what was refunded is owed from here on
+        granted, kept = granted or advanced, result.withhold
         result, lines, due = _settle_again(story, later, said, books, tally, granted, charged, result)
-        charged, paid = (*charged, *lines), paid + result.refund_now
+        charged, paid = (*charged, *lines), paid + (kept if advanced else result.refund_now)
     tally.money |= {"refund": paid, "charged": result.merchant_charge, "indemnity": due}
     tally.float_s = 0 if granted else _waited(story, scan, settled, books)
 
@@ -400,6 +407,8 @@ def _settle_again(
 ) -> tuple[Consequences, tuple[LineRefund, ...], Money]:
     facts = _with_limit(_under(story, said, later.facts), later.remaining)
     loss = loss_of(facts, later.found, books.of_cover(facts, CoverKind.RDV))
+    if later.went_back:
+        loss = given_back(loss)
     _tell_indemnity(later.found, loss, tally)
     due = _due(story, later.found, loss, books, facts, tally)
     result, charge = fix_again(facts, later.found, loss, due, granted, charged, before.withhold, books.procedure)

@@ -100,6 +100,18 @@ def found_event(case: CaseId, report: TrackingReport) -> CorrectionEvent:
     return _event(case, CorrectionKind.PARCEL_FOUND, report, report.status.value)
 
 
+def sign_of(event: CorrectionEvent) -> TrackingReport | None:
+    """The courier's report that made a correction follow a parcel."""
+    if event.waybill is None or event.reason not in THERE:
+        return None
+    return TrackingReport(
+        event_id=f"turned_up.{event.waybill}"[:100],
+        status=TrackingStatus(event.reason),
+        waybill=event.waybill,
+        occurred_at=event.occurred_at,
+    )
+
+
 def _event(case: CaseId, kind: CorrectionKind, report: PickupReport | TrackingReport, reason: str) -> CorrectionEvent:
     return CorrectionEvent(
         event_id=f"{kind.value}:{case.key}:{report.waybill}",

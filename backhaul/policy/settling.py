@@ -173,11 +173,6 @@ def left_open(judged: Judged, why: Sequence[str], codes: Sequence[Code]) -> Judg
     return Judged(found=found, reasons=tuple(why), verdicts=tuple(told(one) for one in judged.verdicts))
 
 
-def turned_up(facts: CaseFacts, book: PolicyBook) -> Verdict:
-    """X9: what counted as lost is here, so that nobody is liable for it any more."""
-    return verdict(LIABILITY, Liable.NOBODY.value, [Code.TURNED_UP], ["X9"], facts, book)
-
-
 def with_remaining(facts: CaseFacts, kind: CoverKind, more: Money) -> CaseFacts:
     """The facts with a cover's remaining limit as if `more` were free again."""
     covers = tuple(

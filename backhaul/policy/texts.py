@@ -92,7 +92,6 @@ class Code(StrEnum):
     OBJECTED_LATE = "objected_late"
     OBJECTED_WITHOUT_EVIDENCE = "objected_without_evidence"
     RETURNED_TO_CONSUMER = "returned_to_consumer"
-    TURNED_UP = "turned_up"
     NO_COVER = "no_cover"
     RECEIPT_CHECK_NEEDED = "receipt_check_needed"
     # what a person ruled: 4.5, X13, X15, X27, X28
@@ -233,7 +232,6 @@ TEXTS: dict[Code, Text] = {
         "商家提出异议但未提供凭证，不予先行赔付，先由人工判定。",
     ),
     Code.RETURNED_TO_CONSUMER: _t("The goods went back to the consumer.", "商品已退回消费者。"),
-    Code.TURNED_UP: _t("The parcel that counted as lost is here.", "此前按丢失处理的包裹已找到。"),
     Code.NO_COVER: _t("No cover pays for it in advance: a person rules.", "没有可先行赔付的保障，由人工裁定。"),
     Code.RECEIPT_CHECK_NEEDED: _t(
         "The goods had to be checked at the receipt, and nobody did: a person rules.",

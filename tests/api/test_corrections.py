@@ -97,6 +97,37 @@ async def test_a_refund_that_came_back_is_corrected_once(place: Place, product: 
     assert len((await place.call("GET", f"{path}/corrections", Role.CONSUMER)).json()["corrections"]) == 1
 
 
+async def test_a_lost_parcel_that_is_found_is_followed_to_the_merchant(place: Place, product: World) -> None:
+    """By webhooks alone: the correction is told what the courier says, and the merchant objects to it over the API."""
+    body = await _open(place, product)
+    waybill = (await _until(place, body, lambda seen: bool(seen.get("waybill"))))["waybill"]
+    await place.webhook(_picked_up(waybill, body))
+    await _until(place, body, lambda seen: seen["money"]["refunded"]["minor"] == 120_000)
+    await place.webhook(_moved(waybill, "lost"))
+    await _until(place, body, lambda seen: seen["closed"])
+    path = f"/v1/returns/{body['rma_id']}"
+    await place.webhook(_moved(waybill, "found"))
+    (one,) = await listed(place, path, lambda found: bool(found) and found[0]["waiting"] is not None)
+    assert (one["kind"], one["state"], one["waiting"]["code"]) == ("parcel_found", "open", "delivery")
+    update = f"{path}/corrections/1/report_receipt_issue"
+    found: dict[str, Any] = {
+        "findings": [{"line_id": body["lines"][0]["line_id"], "finding": "damage", "quantity": 1, "severity": 50}]
+    }
+    found["evidence"] = [{"ref": "photo-1", "sha256": "0" * 64, "by": "merchant"}]
+    problem(await place.call("POST", update, Role.CONSUMER, found), 403, "forbidden")
+    problem(await place.call("POST", update, Role.MERCHANT, found), 409, "not_delivered")
+    await place.webhook(_moved(waybill, "delivered"))
+    await listed(place, path, lambda found: (found[0]["waiting"] or {}).get("code") == "receipt")
+    unknown = {"findings": [{"line_id": "L9", "finding": "damage", "quantity": 1, "severity": 50}]}
+    problem(await place.call("POST", update, Role.MERCHANT, unknown), 422, "line_unknown")
+    said = (await place.call("POST", update, Role.MERCHANT, found)).json()
+    assert said.get("recorded") is True, said
+    (one,) = await listed(place, path, lambda found: found[0]["state"] == "closed")
+    assert one["outcome"] == "corrected"
+    seen = (await place.call("GET", path, Role.MERCHANT)).json()
+    assert seen["regions"]["inspection"] == "receipt_fail"
+
+
 async def test_what_is_not_ours_or_not_there(place: Place, product: World) -> None:
     body, _ = await closed(place, product)
     path = f"/v1/returns/{body['rma_id']}"

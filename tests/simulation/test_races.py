@@ -1,4 +1,4 @@
-"""A parcel is found while the carrier answers the demand for it: whatever it pays is booked, and goes back. X9, X27."""
+"""A lost parcel arrives while the carrier answers its demand: whatever it pays is booked, and goes back. X9, X27."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from backhaul.messages import ConfirmReceipt
 from backhaul.recoveries import RecoveryStatus
 from tests.simulation.tied import Tied
 from tests.simulation.world import Plan, Simulation, simulation
@@ -17,7 +18,7 @@ HOUR = 3_600_000
 FOUND = 64
 WAY = [
     {"status": status, "after_ms": hours * HOUR}
-    for status, hours in (("lost", 80), ("found", FOUND), ("delivered", 80))
+    for status, hours in (("lost", 80), ("found", FOUND // 2), ("delivered", FOUND // 2))
 ]
 TAKEN = {"outcome": "picked_up", "after_ms": HOUR}
 
@@ -32,6 +33,8 @@ def lost_and_found(world: Simulation, plan: Plan, answered: int, paid: int, **de
     """The case at its end, and what its recovery told."""
     accept = {"answer": "accept", "after_ms": answered * HOUR, "pay_after_ms": paid * HOUR, **demand}
     tied = Tied(world, plan, {"visits": [TAKEN], "tracking": WAY, "demand": accept})
+    correction = tied.correction("receipt")
+    tied.say("confirm_receipt", ConfirmReceipt(), to=correction)
     tied.finish("merchant")
     (recovery,) = [run.id for run in world.server.runs.values() if run.kind == "Recovery"]
     status = world.server.query(recovery, "status", RecoveryStatus)
@@ -45,8 +48,8 @@ def lost_and_found(world: Simulation, plan: Plan, answered: int, paid: int, **de
     ids=lambda hours: f"{hours} h",
 )
 def test_what_comes_for_a_withdrawn_demand_goes_back(plan: Plan, answered: int, paid: int, world: Simulation) -> None:
-    """The parcel is found 64 hours after it was lost, the demand is looked up every 36: the carrier pays between the
-    last look and that, or at any time after it."""
+    """The merchant accepts the parcel 64 hours after it was lost, the demand is looked up every 36: the carrier pays
+    between the last look and that, or at any time after it."""
     tied, told = lost_and_found(world, plan, answered, paid)
     books = tied.books()
     assert told[0] == "waived" and any("went back to the carrier" in what for what in told), told

@@ -208,16 +208,18 @@ def test_the_same_ruling_again_changes_nothing(world: Simulation) -> None:
 
 
 @pytest.mark.parametrize("plan", [ORDINARY, Plan(tier=0, rfi=False)], ids=["withheld", "without a cover"])
-def test_a_lost_parcel_turns_up_while_its_refund_is_under_way(plan: Plan, world: Simulation) -> None:
-    """Ruled the consumer's at the door, lost, and here before the refund has left: the rest of it follows the first."""
+def test_a_lost_parcel_goes_back_while_its_refund_is_under_way(plan: Plan, world: Simulation) -> None:
+    """Ruled the consumer's at the door, lost, and back with them before the refund has left: what was withheld of it
+    follows the first, and all of it is demanded."""
     damaged = {**TAKEN, "inspection": {"L1": {"finding": "damage", "severity": 30, "consumer": "silent"}}}
-    late = [{"status": "in_transit", "after_ms": 80 * HOUR}, {"status": "delivered", "after_ms": 200 * HOUR}]
+    late = [{"status": "in_transit", "after_ms": 80 * HOUR}, {"status": "returned", "after_ms": 200 * HOUR}]
     tied = Tied(world, plan, {"visits": [damaged], "tracking": late, "demand": AT_ONCE})
     slow = {"state": "pending", "then": "succeeded", "after_ms": 120_000}
     world.server.do(world.outside.script("psp", "refund.", **slow))
     tied.finish("consumer")
     books = tied.books()
-    assert books["J21"] + books.get("J56", 0) == books["J23"] == COAT
+    paid = COAT if plan.rfi else COAT - LOSS
+    assert books["J21"] + books.get("J56", 0) == books["J20"] == books["J50"] == books["J51"] == paid
 
 
 @pytest.mark.parametrize("again", ["carrier", "insurer", "consumer"])

@@ -13,6 +13,7 @@ from backhaul.messages import (
     ApplyApproval,
     ApplyRuling,
     CaseStatus,
+    CorrectionStatus,
     PickupReport,
     TrackingReport,
     TrackingStatus,
@@ -97,6 +98,18 @@ class Tied:
             assert told.refusal == refused, f"{update}: {told.refusal}"
         return told
 
+    def correction(self, code: str) -> str:
+        """On to where the case's last correction waits for this, or is parked for it; the workflow's id."""
+        while True:
+            self.sim.work()
+            last = [run for run in self.sim.server.runs.values() if run.kind == "Correction" and not run.closed][-1:]
+            for run in last:
+                status: CorrectionStatus = self.sim.server.query(run.id, "status", CorrectionStatus)
+                waiting, attention = status.waiting, status.attention
+                if code in {waiting and waiting.code, attention and attention.reason}:
+                    return run.id
+            assert self.sim.jump(), f"no correction ever waits for {code}"
+
     def until(self, moment: datetime) -> None:
         """Let time pass."""
         self.sim.sleep(moment - self.now)
@@ -152,7 +165,7 @@ class Tied:
                 break
         left = [run.id for run in self.sim.server.runs.values() if not run.closed]
         assert not left, f"never closed: {left}: {self.status.model_dump_json(indent=1)}"
-        assert violations(self.sim) == [] == differences(self.sim)
+        assert (violations(self.sim), differences(self.sim)) == ([], [])
         for run in self.sim.server.runs.values():
             self.sim.server.replayed(run)
 

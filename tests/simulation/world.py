@@ -48,6 +48,7 @@ from gateways.webhooks import read_event, reports_for
 from sandbox.common import clock
 from store import authority, cases, corrections, sqlite, waybills
 from store.engine import Store
+from store.tables import CorrectionRow
 from tests.gateways.outside import Outside
 from tests.simulation.outside import Weather, simulated
 from tests.simulation.server import Server, Told, implementations
@@ -182,13 +183,18 @@ class Simulation(World):
                 self.say(return_id(*case), update, report)
 
     def _correct(self, case: CaseId, report: PickupReport | TrackingReport, *, alone: bool) -> None:
-        """As the dispatcher does: goods that turn up after the close start a correction."""
+        """As the dispatcher does: goods that turn up after the close start a correction, which is told what follows."""
 
         async def found(session: AsyncSession) -> tuple[CorrectionKind, CorrectionEvent] | None:
             row = await cases.need(session, case.key)
             regions = (row.status or {}).get("regions", {})
             return correction_of(case, regions.get("logistics", ""), report, alone=alone)
 
+        follows: CorrectionRow | None = self.server.do(self.store.run(lambda s: corrections.following(s, case.key)))
+        if follows is not None and isinstance(report, TrackingReport):
+            event = CorrectionEvent.model_validate(follows.event)
+            self.say(self.start_correction(case, CorrectionKind(follows.kind), event), "report_tracking", report)
+            return
         wanted: tuple[CorrectionKind, CorrectionEvent] | None = self.server.do(self.store.run(found))
         if wanted is not None:
             self.start_correction(case, *wanted)

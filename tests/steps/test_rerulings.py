@@ -27,7 +27,7 @@ from store.reconcile import check_books
 from store.tables import RecoveryRow
 from tests.steps.support import AT, LIBRARY, World, an_order, at_receipt, found, refused, yuan
 from tests.steps.test_disputes import lightning
-from tests.steps.test_resettling import carry_out, closed, insurer_bears_nothing, resettle
+from tests.steps.test_resettling import arrived, carry_out, closed, insurer_bears_nothing, resettle
 
 LOSS, ZERO = yuan("360.00"), yuan("0.00")
 LATE = at_receipt(found(), after=timedelta(hours=48, seconds=1))
@@ -145,7 +145,8 @@ async def test_what_was_withheld_of_an_open_case_is_taken_back_at_once(world: Wo
     """Its recovery has not begun, and never will: nothing is on its way to the insurer."""
     case, remedy = await withheld(world)
     await world.refund(case, remedy.refunds)
-    said = await resettle(world, case, tag="late", liable=Liable.NOBODY)
+    ruling = await world.rule(case, "merchant", ruling_id="ruling2")
+    said = await resettle(world, case, tag="late", **arrived(case, ruling_id=ruling))
     await carry_out(world, case, said)
     assert ([one.amount for one in said.refunds], [one.to for one in said.back]) == ([LOSS], ["insurer"])
     (row,) = await rows(world, remedy.recoveries[0].claim_ref)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from activities.contract import Remedy, Resettle, Resettled
+from activities.contract import Remedy, Resettle, Resettled, SettleCase
 from backhaul.facts import Liable
 from backhaul.ledger import (
     CaseRef,
@@ -20,6 +20,11 @@ from tests.steps.support import AT, World, an_order, at_receipt, found, yuan
 from tests.steps.test_disputes import LATE, lightning
 
 ZERO = yuan("0.00")
+
+
+def arrived(case: CaseRef, event: str = "received_ok", **given: object) -> dict[str, object]:
+    """A parcel that was lost ended so after all."""
+    return {"arrived": SettleCase.model_validate({"case": case, "event": event, "at": AT, **given})}
 
 
 async def resettle(world: World, case: CaseRef, **given: object) -> Resettled:
@@ -92,11 +97,11 @@ async def test_a_lost_parcel_is_found_after_the_close(world: World, tier: int, c
     ref, amount = remedy.indemnity.claim_ref, yuan("1200.00")
     if collected:
         await carrier_pays(world, case, ref, amount)
-    said = await resettle(world, case, liable=Liable.NOBODY)
+    said = await resettle(world, case, **arrived(case))
     assert (said.changed, said.refunds, said.indemnity) == (True, (), None)
     carrier = [("carrier", amount)] if collected else []
     assert [(one.to, one.amount) for one in said.back] == [*carrier, ("insurer", amount)]
-    assert await resettle(world, case, liable=Liable.NOBODY) == said  # a repeat posts nothing
+    assert await resettle(world, case, **arrived(case)) == said  # a repeat posts nothing
     await carry_out(world, case, said)
     books = await insurer_bears_nothing(world)
     # The sale of 1200.00 and its commission are undone; the advance is owed back at the next settlement.
@@ -104,7 +109,7 @@ async def test_a_lost_parcel_is_found_after_the_close(world: World, tier: int, c
     async with world.store.read() as session:
         row = await claims.need_recovery(session, ref)
     assert (row.state, row.amount_minor, row.withdrawn) == ("waived", 0, True)
-    again = await resettle(world, case, tag="correction.2", liable=Liable.NOBODY)
+    again = await resettle(world, case, tag="correction.2", **arrived(case))
     assert (again.changed, again.back, again.refunds) == (False, (), ())
 
 
@@ -117,7 +122,7 @@ async def test_found_before_the_insurer_paid(world: World) -> None:
     assert remedy.indemnity is not None
     await world.indemnify(case, remedy.indemnity, fund=False)
     await world.refund(case, remedy.refunds)
-    said = await resettle(world, case, liable=Liable.NOBODY)
+    said = await resettle(world, case, **arrived(case))
     assert (said.back, said.closed_claims) == ((), (remedy.indemnity.claim_ref,))
     await carry_out(world, case, said)
     assert (await world.templates())[-1] == "J75"

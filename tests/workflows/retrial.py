@@ -49,7 +49,8 @@ def _compared(story: Story, library: Library, posted: Iterable[Posted]) -> list[
     said = [f"{story.rma_id} {name}: again {now[name]}, posted {was[name]}" for name in now if now[name] != was[name]]
     if again.outcome != story.outcome and story.outcome not in {"unclaimed", "closed_by_operator"}:
         said.append(f"{story.rma_id}: again {again.outcome}, ended {story.outcome}")
-    lightning = any(one.entry.template == "J20" for one in posted)
+    first = next((one.entry.template for one in posted if one.entry.template in {"J20", "J23"}), None)
+    lightning = first == "J20"  # after an ordinary refund it is of goods that went back
     if lightning != again.lightning:
         said.append(f"{story.rma_id}: lightning again {again.lightning}")
     return said

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from backhaul.case import Region
+from backhaul.corrections import LOST_AGAIN
 from backhaul.disputes import Question
-from backhaul.facts import Liable, Party
+from backhaul.facts import Party
+from backhaul.policy.parcels import turned_up
 from workflows.correction_run import CorrectionRun
+from workflows.desk import CloseRequested
+from workflows.stages.courier_log import poll
+from workflows.stages.receive import follow_found, settling
 from workflows.stages.resettling import resettle
 from workflows.stages.ruling import dispute
 
@@ -12,10 +18,21 @@ CHANGED, UNCHANGED = "corrected", "nothing_to_correct"
 
 
 async def parcel_found(run: CorrectionRun) -> str:
-    """X9: lost, settled, closed, and here after all. The indemnity is overturned (J75, J75b), what the carrier paid is
-    given back (J45, J15); the consumer's refund stays, and the merchant, who has the goods, is charged."""
-    run.tell("the parcel that was lost is here", Party.COURIER)
-    said = await resettle(run, run.within, liable=Liable.NOBODY)
+    """X9: lost, settled, closed, and there after all. It is followed to its end as any parcel, and settled anew on
+    that: at the merchant's once they have accepted or objected, or said nothing in their time; back at the consumer's
+    as their debt. Lost again, everything stays as it was; what turns up after that is another correction's."""
+    await poll(run)
+    sign = turned_up(run.mail.trackings)
+    if sign is None:
+        return UNCHANGED
+    try:
+        reception = await follow_found(run, sign)
+    except CloseRequested:
+        run.regions.to(Region.LOGISTICS, "lost")
+        raise
+    if reception.event == "lost":
+        return LOST_AGAIN
+    said = await resettle(run, run.within, arrived=settling(run, reception))
     return CHANGED if said.changed else UNCHANGED
 
 

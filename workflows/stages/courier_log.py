@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from activities.contract import FetchEvents, Proof
 from activities.declarations import fetch_events
-from workflows.case_run import CaseRun
+from workflows.case_run import CaseDesk
 
 
-async def poll(run: CaseRun) -> None:
+async def poll(run: CaseDesk) -> None:
     """Lost webhooks are made up for: read the courier's own log, keep what is new."""
-    if run.waybill is None or run.courier is None:
+    if run.waybill is None:
         return
     events = await run.effect(fetch_events, FetchEvents(case=run.judged.case, courier=run.courier, waybill=run.waybill))
     if isinstance(events, Proof):

@@ -14,7 +14,6 @@ from backhaul.case import Region
 from backhaul.ids import correction_id
 from backhaul.names import WorkflowType
 from workflows.case_run import CaseRun
-from workflows.stages.receive import turned_up
 from workflows.stages.scanning import scans_of
 
 
@@ -42,11 +41,11 @@ async def catch_up(run: CaseRun) -> None:
 
 
 def _unread(run: CaseRun) -> LateFacts | None:
-    """Of goods that nobody waited for every fact; of a lost parcel the sign that it is there, unless its loss was
-    undone before. Everything else the story has read, or it changes nothing."""
+    """Of goods that nobody waited for every fact; of a lost parcel the sign that it is there. Everything else the
+    story has read, or it changes nothing."""
     logistics = run.regions[Region.LOGISTICS]
     late = LateFacts(case=run.judged.case, logistics=logistics, at=workflow.now())
     if logistics == "not_required" and (run.mail.trackings or scans_of(run)):
         return late.model_copy(update={"pickups": tuple(scans_of(run)), "trackings": tuple(run.mail.trackings)})
-    sign = None if run.resettled else turned_up(run)
+    sign = run.turned_up
     return None if sign is None else late.model_copy(update={"trackings": (sign,)})

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from temporalio import workflow
 
-from activities.contract import Remedy, SettleCase
+from activities.contract import Remedy
 from activities.declarations import settle_case
 from backhaul.case import Region
 from backhaul.facts import Liable
 from workflows.case_run import CaseRun
 from workflows.stages.appealing import last_word
 from workflows.stages.indemnifying import begin, decision, hand_over, recoverable, withdraw
-from workflows.stages.receive import Reception, turned_up
+from workflows.stages.receive import Reception, follow_found, received, settling
 from workflows.stages.refunding import REFUNDED, refund
 from workflows.stages.repaying import repay
 from workflows.stages.resettling import resettle
-from workflows.stages.ruling import ruling
+from workflows.stages.ruling import OPEN, ruling
 
 
 async def make_whole(run: CaseRun, reception: Reception) -> None:
     """Fix every amount by the rules, post it, and send the money."""
     remedy = await _settled(run, reception)
     run.settled = True
-    _close_inspection(run, reception)
+    received(run, reception)
     run.credit_open = False
     run.sums.withheld = remedy.withheld.minor
     if remedy.refunds:
@@ -44,15 +44,19 @@ async def make_whole(run: CaseRun, reception: Reception) -> None:
 
 
 async def _turns_up(run: CaseRun) -> bool:
-    """X9: a parcel that turns up while its loss is still being paid for undoes it: the indemnity is overturned, and
-    nobody is recovered from. The consumer keeps the refund; the merchant, who gets the goods, the charge."""
-    await workflow.wait_condition(lambda: run.idle or turned_up(run) is not None or bool(run.close_reason))
-    if turned_up(run) is None:
-        return False
+    """X9: a parcel may turn up while its loss is still being paid for. Where it arrives, at the merchant's or back at
+    the consumer's, the case is settled anew on that. Lost again, everything stays as it was: False."""
+    while True:
+        await workflow.wait_condition(lambda: run.idle or run.turned_up is not None or bool(run.close_reason))
+        if run.turned_up is None:
+            return False
+        reception = await follow_found(run, run.turned_up)
+        if reception.event != "lost":
+            break
+        run.given_up = len(run.mail.trackings)
     for claim in run.claims:
         await decision(claim)
-    await resettle(run, "late", liable=Liable.NOBODY)
-    run.resettled = True
+    await resettle(run, "late", arrived=settling(run, reception))
     return True
 
 
@@ -67,10 +71,7 @@ async def _settled(run: CaseRun, reception: Reception) -> Remedy:
     remedy = await _settle(run, reception, ruled)
     while True:
         if remedy.liable is Liable.UNDETERMINED:
-            ruled = await ruling(
-                run,
-                "findings differ, the objection came late or without evidence, or nobody checked what had to be",
-            )
+            ruled = await ruling(run, OPEN)
             remedy = await _settle(run, reception, ruled)
         elif remedy.claim_first and remedy.indemnity is not None:
             claim = begin(run, remedy.indemnity)
@@ -81,27 +82,9 @@ async def _settled(run: CaseRun, reception: Reception) -> Remedy:
 
 
 async def _settle(run: CaseRun, reception: Reception, ruling_id: str | None, claimed: str | None = None) -> Remedy:
-    remedy = await run.step(
-        settle_case,
-        SettleCase(
-            case=run.judged.case,
-            event=reception.event,
-            receipt=reception.receipt,
-            lost=reception.event == "lost",
-            ruling_id=ruling_id,
-            delivered_at=reception.delivered_at,
-            claimed=claimed,
-            at=workflow.now(),
-            evidence=run.mail.issue.evidence if run.mail.issue is not None else (),
-            re_ruled=run.re_ruled,
-        ),
+    argument = settling(run, reception).model_copy(
+        update={"ruling_id": ruling_id, "claimed": claimed, "re_ruled": run.re_ruled}
     )
+    remedy = await run.step(settle_case, argument)
     run.verdicts += remedy.verdicts
     return remedy
-
-
-def _close_inspection(run: CaseRun, reception: Reception) -> None:
-    if reception.event in {"lost", "returned"}:
-        return
-    run.regions.to(Region.LOGISTICS, "receipt_confirmed")
-    run.regions.to(Region.INSPECTION, "receipt_fail" if reception.event == "receipt_issue" else "receipt_pass")

@@ -8,12 +8,12 @@ from functools import partial
 
 from temporalio import workflow
 
+from activities.contract import SettleCase
 from backhaul.case import Region
 from backhaul.facts import Inspection, InspectionResult, Party
 from backhaul.messages import TrackingReport, TrackingStatus
-from backhaul.policy import parcels
-from backhaul.policy.parcels import fate, found_event
-from workflows.case_run import CaseRun
+from backhaul.policy.parcels import fate
+from workflows.case_run import CaseDesk, CaseRun
 from workflows.desk import Reminder
 from workflows.stages.courier_log import poll
 from workflows.stages.notices import remind
@@ -30,51 +30,63 @@ class Reception:
 
 async def receive(run: CaseRun) -> Reception:
     """Follow the parcel to the merchant and hear what the merchant says; each silence has its timer."""
+    reception = await follow(run)
+    if reception.event == "lost":
+        run.given_up = len(run.mail.trackings)
+    elif reception.event == "returned" and not run.credit_open and not run.sums.refunded:
+        # Nothing is refunded, and the return is over. What lightning refunded is the consumer's debt (domain 4.5).
+        run.regions.to(Region.AUTHORIZATION, "expired")
+    return reception
+
+
+async def follow(run: CaseDesk) -> Reception:
+    """A parcel's way to its end. Serves cases, and corrections of a loss that was none."""
     ended = await _transit(run)
     if ended is None or ended.status is TrackingStatus.LOST:
         run.regions.to(Region.LOGISTICS, "lost")
-        run.given_up = len(run.mail.trackings)
         run.tell("lost in transit", Party.COURIER)
         return Reception("lost")
     if ended.status is TrackingStatus.RETURNED:
-        return _returned(run)
+        run.regions.to(Region.LOGISTICS, "returned_to_consumer")
+        run.tell("brought back to the consumer", Party.COURIER)
+        return Reception("returned")
     run.regions.to(Region.LOGISTICS, "delivered")
     run.regions.to(Region.INSPECTION, "receipt_pending")
     return await _merchant(run, ended.occurred_at)
 
 
-def _returned(run: CaseRun) -> Reception:
-    """The courier brings the goods back to the consumer: nothing is refunded, and the return is over. What lightning
-    refunded is the consumer's debt (domain 4.5)."""
-    run.regions.to(Region.LOGISTICS, "returned_to_consumer")
-    if not run.credit_open and not run.sums.refunded:
-        run.regions.to(Region.AUTHORIZATION, "expired")
-    run.tell("brought back to the consumer", Party.COURIER)
-    return Reception("returned")
+async def follow_found(run: CaseDesk, sign: TrackingReport) -> Reception:
+    """X9: what was settled as lost turned up. That alone changes nothing: it is followed as any parcel, and may be
+    lost again."""
+    run.tell(f"what was lost turned up: {sign.status.value} at {sign.occurred_at}", Party.COURIER)
+    run.regions.to(Region.LOGISTICS, "in_transit")
+    reception = await follow(run)
+    received(run, reception)
+    return reception
 
 
-async def follow_found(run: CaseRun) -> None:
-    """X9: what the case was settled on as lost turns up while it is still open. It is followed to the merchant as any
-    parcel. Money that was not undone at once (make_whole) is corrected after the close."""
-    while (sign := turned_up(run)) is not None:
-        if not run.resettled:
-            run.found = run.found or found_event(run.id, sign)
-        run.tell(f"what was lost turned up: {sign.status.value} at {sign.occurred_at}", Party.COURIER)
-        run.regions.to(Region.LOGISTICS, "in_transit")
-        reception = await receive(run)
-        if reception.event not in {"lost", "returned"}:
-            run.regions.to(Region.LOGISTICS, "receipt_confirmed")
-            run.regions.to(Region.INSPECTION, "receipt_fail" if reception.receipt else "receipt_pass")
+def settling(run: CaseDesk, reception: Reception) -> SettleCase:
+    """What to settle on, where it ended so."""
+    return SettleCase(
+        case=run.judged.case,
+        event=reception.event,
+        receipt=reception.receipt,
+        lost=reception.event == "lost",
+        delivered_at=reception.delivered_at,
+        at=workflow.now(),
+        evidence=run.mail.issue.evidence if run.mail.issue is not None else (),
+    )
 
 
-def turned_up(run: CaseRun) -> TrackingReport | None:
-    """The first sign that what the case was settled on as lost is there."""
-    if run.given_up is None or run.regions[Region.LOGISTICS] != "lost":
-        return None
-    return parcels.turned_up(item for item in run.mail.trackings[run.given_up :] if item.waybill == run.waybill)
+def received(run: CaseDesk, reception: Reception) -> None:
+    """The merchant has said what they say of the goods, or nothing."""
+    if reception.event in {"lost", "returned"}:
+        return
+    run.regions.to(Region.LOGISTICS, "receipt_confirmed")
+    run.regions.to(Region.INSPECTION, "receipt_fail" if reception.event == "receipt_issue" else "receipt_pass")
 
 
-async def _transit(run: CaseRun) -> TrackingReport | None:
+async def _transit(run: CaseDesk) -> TrackingReport | None:
     """X9: no movement for a while, ask the courier; none for longer, the parcel is lost. What ended the way; None: the
     time."""
     terms = run.judged.terms
@@ -95,12 +107,12 @@ async def _transit(run: CaseRun) -> TrackingReport | None:
             return None
 
 
-def _fate(run: CaseRun) -> TrackingReport | None:
+def _fate(run: CaseDesk) -> TrackingReport | None:
     """What the courier says became of the parcel that travels; another waybill's movements are not its own."""
     return fate(item for item in run.mail.trackings if item.waybill == run.waybill)
 
 
-async def _merchant(run: CaseRun, delivered_at: datetime) -> Reception:
+async def _merchant(run: CaseDesk, delivered_at: datetime) -> Reception:
     """X10, X11: the merchant confirms, objects, or stays silent until the timer accepts for them. One who says nothing
     for a day is told that the goods are there; the time runs from the delivery all the same."""
     mail, terms = run.mail, run.judged.terms

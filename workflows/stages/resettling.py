@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from temporalio import workflow
 
-from activities.contract import Resettle, Resettled, ReturnMoney
+from activities.contract import Resettle, Resettled, ReturnMoney, SettleCase
 from activities.declarations import resettle as resettle_step
 from activities.declarations import return_money
 from backhaul.case import Region
@@ -13,16 +13,24 @@ from workflows.case_run import CaseDesk
 from workflows.stages.indemnifying import begin, decision, hand_over, recoverable, withdraw
 from workflows.stages.refunding import REFUNDED, refund
 from workflows.stages.repaying import repay
+from workflows.stages.ruling import OPEN, ruling
 
 
-async def resettle(run: CaseDesk, tag: str, *, liable: Liable | None = None, ruling_id: str | None = None) -> Resettled:
+async def resettle(
+    run: CaseDesk, tag: str, *, arrived: SettleCase | None = None, ruling_id: str | None = None
+) -> Resettled:
     """Post the difference, then send what follows from it: money back, a refund of what never left, a new claim, and
-    a recovery from whoever is liable now."""
-    said = await _resettled(run, tag, liable, ruling_id, None)
+    a recovery from whoever is liable now. Of what `arrived` a human rules where the rules leave it open."""
+    asked = Resettle(case=run.judged.case, tag=tag, arrived=arrived, ruling_id=ruling_id, at=workflow.now())
+    said = await _resettled(run, asked)
+    while said.liable is Liable.UNDETERMINED and arrived is not None:
+        ruled = await ruling(run, OPEN)
+        asked = asked.model_copy(update={"arrived": arrived.model_copy(update={"ruling_id": ruled})})
+        said = await _resettled(run, asked)
     if said.claim_first and said.indemnity is not None:
         claim = begin(run, said.indemnity)
         await decision(claim)
-        said = await _resettled(run, tag, liable, ruling_id, claim.plan.claim_ref)
+        said = await _resettled(run, asked.model_copy(update={"claimed": claim.plan.claim_ref}))
     run.tell(f"settled anew: liable {said.liable.value}", Party.PLATFORM)
     await withdraw(run, said.closed_claims, said.unpaid_claims)
     for one in said.back:
@@ -46,12 +54,7 @@ async def resettle(run: CaseDesk, tag: str, *, liable: Liable | None = None, rul
     return said
 
 
-async def _resettled(
-    run: CaseDesk, tag: str, liable: Liable | None, ruling_id: str | None, claimed: str | None
-) -> Resettled:
-    asked = Resettle(
-        case=run.judged.case, tag=tag, liable=liable, ruling_id=ruling_id, claimed=claimed, at=workflow.now()
-    )
-    said = await run.step(resettle_step, asked)
+async def _resettled(run: CaseDesk, asked: Resettle) -> Resettled:
+    said = await run.step(resettle_step, asked.model_copy(update={"at": workflow.now()}))
     run.verdicts += said.verdicts
     return said

@@ -17,11 +17,14 @@ from backhaul.facts import Frozen, Party
 from backhaul.ids import dispute_id
 from backhaul.messages import ExtendDeadline
 from backhaul.names import EXTENDED, RULED, WorkflowType
-from workflows.case_run import CaseDesk, CaseRun, Hearing
+from workflows.case_run import CaseDesk, Hearing
 from workflows.desk import CloseRequested, Parked, Wait, reject
 
+OPEN = "findings differ, the objection came late or without evidence, or nobody checked what had to be"
+"""Why a human rules on how a parcel was received."""
 
-async def ruling(run: CaseRun, headline: str, *, evidence_s: float | None = None) -> str | None:
+
+async def ruling(run: CaseDesk, headline: str, *, evidence_s: float | None = None) -> str | None:
     """A human rules on liability. None: an operator let the case go on without a ruling.
 
     Each side is heard for `evidence_s`, 48 h without another word (X14)."""

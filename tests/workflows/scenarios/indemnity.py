@@ -7,13 +7,25 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from backhaul.corrections import CorrectionEvent, CorrectionKind
+import pytest
+
+from backhaul.errors import Refusal
 from backhaul.ids import CaseId, claim_ref, correction_id
-from backhaul.messages import ApplyApproval, ConfirmReceipt, RetryStep, SkipStep
+from backhaul.messages import (
+    ApplyApproval,
+    CaseOutcome,
+    ConfirmReceipt,
+    CorrectionOutcome,
+    RetryStep,
+    SkipStep,
+    TrackingReport,
+    TrackingStatus,
+)
+from backhaul.policy.parcels import correction_of
 from tests.workflows.scenarios.registry import scenario
 from tests.workflows.scenarios.telling import refused, templates, to_the_merchant
 from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage, objection
-from worker.corrections import correct
+from worker.corrections import correct, tell_movement
 
 BEFORE, AFTER = timedelta(minutes=-1), timedelta(minutes=1)
 ORDINARY = Plan(tier=0)
@@ -266,23 +278,69 @@ async def lost_parcel_arrives_while_open(world: World) -> Case:
     return case
 
 
+async def turns_up(case: Case, status: str) -> tuple[str, CaseOutcome]:
+    """Lost, closed, and then the courier says this of it: the waybill, and how the case had ended."""
+    world = case.world
+    await lost(case)
+    waybill = (await case.status()).waybill or ""
+    outcome = await case.end()
+    found = correction_of(case.id, "lost", await moved(case, waybill, status))
+    assert found is not None
+    row = await correct(world.store, world.backhaul, case.id.key, *found, await case.now())
+    assert row.n == 1
+    return waybill, outcome
+
+
+async def moved(case: Case, waybill: str, status: str) -> TrackingReport:
+    """A movement, told now."""
+    return TrackingReport(
+        event_id=f"ev-{waybill}-{status}",
+        status=TrackingStatus(status),
+        waybill=waybill,
+        occurred_at=await case.now(),
+    )
+
+
 @scenario("X9", "X26")
 async def lost_parcel_is_found_after_the_close(world: World) -> Case:
-    """Lost after lightning, refunded, indemnified, closed; then the parcel is here. A correction takes the indemnity
-    back; the consumer keeps the refund, the merchant the goods and the charge."""
+    """Lost after lightning, refunded, indemnified, closed; then the parcel is found, and delivered. Once the merchant
+    has accepted it, a correction takes the indemnity back; the consumer keeps the refund, the merchant the charge."""
     case = await world.open()
-    await lost(case)
-    outcome = await case.end()
+    waybill, outcome = await turns_up(case, "found")
     assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(120_000))
-    key = CaseId(case.request.merchant_id, case.request.rma_id)
-    event = CorrectionEvent(event_id=f"found:{key.key}", occurred_at=await case.now())
-    row = await correct(world.store, world.backhaul, key.key, CorrectionKind.PARCEL_FOUND, event, await case.now())
-    handle = world.env.client.get_workflow_handle(correction_id(key, row.n))
-    assert (await handle.result())["outcome"] == "corrected"
+    correction = world.env.client.get_workflow_handle(correction_id(case.id, 1), result_type=CorrectionOutcome)
+    with pytest.raises(Refusal) as early:
+        await world.backhaul.report_correction(case.id, 1, "confirm_receipt", ConfirmReceipt())
+    assert early.value.code == "not_delivered"
+    assert not await tell_movement(world.store, world.backhaul, CaseId("m0", "r0"), await moved(case, waybill, "lost"))
+    assert await tell_movement(world.store, world.backhaul, case.id, await moved(case, waybill, "delivered"))
+    await world.asked(
+        lambda: world.backhaul.correction(case.id, 1),
+        lambda s: s.waiting is not None and s.waiting.code == "receipt",
+        "the merchant's word",
+    )
+    assert "J75b" not in templates(await case.entries())
+    await world.backhaul.report_correction(case.id, 1, "confirm_receipt", ConfirmReceipt())
+    assert (await correction.result()).outcome == "corrected"
     totals = templates(await case.entries())
-    # The carrier had not paid yet: its demand is withdrawn (J43 of what it accepted, if it had).
+    # The carrier had paid: what it paid goes back to it.
     assert (totals["J21"], totals["J22"], totals["J34"], totals["J75b"]) == (120_000, 120_000, 120_000, 120_000)
     assert "J60" not in totals
+    return case
+
+
+@scenario("X9", "X28")
+async def lost_parcel_comes_back_to_the_consumer_after_the_close(world: World) -> Case:
+    """Lost, refunded, indemnified, closed; then the courier brings it back to the consumer, who has coat and money:
+    the merchant keeps the sale, and 1200.00 is the consumer's debt."""
+    case = await world.open(ORDINARY)
+    await turns_up(case, "returned")
+    correction = world.env.client.get_workflow_handle(correction_id(case.id, 1), result_type=CorrectionOutcome)
+    ended = await correction.result()
+    assert (ended.outcome, ended.regions["logistics"]) == ("corrected", "returned_to_consumer")
+    totals = templates(await case.entries())
+    assert (totals["J20"], totals["J50"], totals["J75b"]) == (120_000, 120_000, 120_000)
+    assert await case.posted("J23") == {}
     return case
 
 
