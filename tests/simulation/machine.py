@@ -68,7 +68,7 @@ OURS = frozenset(
     }
 )
 """Reasons to park that are bugs of ours: no sequence of events may lead there."""
-KINDS = ("refund", "refund", "advance", "settlement", ":offer.", ":payout.")
+KINDS = ("refund", "refund", "advance", "settlement", ":offer.", ":payout.", ":collect.")
 """What of the payment provider's work goes wrong, by a part of its keys."""
 LIABLE = ("consumer", "carrier", "merchant", "insurer")
 MAX_HEALING = 600
@@ -137,8 +137,9 @@ def movements(draw: st.DrawFn) -> list[dict[str, Any]]:
     """How the parcel travels."""
     way = draw(
         st.sampled_from(
-            [("in_transit", "delivered")] * 6
-            + [("delivered",), ("in_transit",), (), ("in_transit", "lost"), ("lost", "found", "delivered")]
+            [("in_transit", "delivered")] * 8
+            + [("delivered",), ("in_transit",), (), ("in_transit", "lost"), ("in_transit", "returned")]
+            + [("lost", "found", "delivered"), ("lost", "found", "lost"), ("in_transit", "lost", "returned")]
         )
     )
     return [{"status": status, "after_ms": draw(st.sampled_from([1, 10, 80, 200])) * HOUR} for status in way]
@@ -371,10 +372,13 @@ class Returns(RuleBasedStateMachine):
         then=st.sampled_from(["succeeded", "failed", None]),
         code=st.sampled_from(["account_abnormal", "channel_closed", "insufficient_balance"]),
         hours=st.sampled_from([0, 1, 30]),
+        collects=st.sampled_from([None, None, 5_000]),
     )
-    def payment_mood(self, kind: str, state: str, then: str | None, code: str, hours: int) -> None:
+    def payment_mood(
+        self, kind: str, state: str, then: str | None, code: str, hours: int, collects: int | None
+    ) -> None:
         """The payment provider becomes slow, or says no."""
-        script: dict[str, Any] = {"state": state, "after_ms": hours * HOUR}
+        script: dict[str, Any] = {"state": state, "after_ms": hours * HOUR, "collects": collects}
         if state == "pending" and then is not None:
             script["then"] = then
         if "failed" in (state, script.get("then")):
@@ -503,6 +507,8 @@ class Returns(RuleBasedStateMachine):
         psp = sim.parties["psp"]
         for row in psp.book.all("SELECT id FROM transfers WHERE state = 'pending'"):
             psp._settle(row["id"], "succeeded", None)
+        for row in psp.book.all("SELECT id FROM charges WHERE state = 'pending'"):
+            psp._charge_later(row["id"], {"state": "succeeded", "code": None, "collects": None})
         tries: Counter[str] = Counter()
         for _ in range(MAX_HEALING):
             sim.work()
