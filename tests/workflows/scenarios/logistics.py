@@ -18,6 +18,8 @@ from backhaul.messages import (
     PickupReport,
     ProvideWaybill,
     RetryStep,
+    TrackingReport,
+    TrackingStatus,
     Withdraw,
 )
 from backhaul.policy.parcels import correction_of
@@ -26,7 +28,7 @@ from store.tables import ConsumerRow, PickupRow, WaybillRow
 from tests.workflows.scenarios.registry import scenario
 from tests.workflows.scenarios.telling import books_that_do_not_add_up, refused, templates, to_the_merchant, told
 from tests.workflows.world import Case, Plan, World, cny
-from worker.corrections import correct
+from worker.corrections import correct, tell_movement
 
 MINUTE = timedelta(minutes=1)
 """The servers' clock goes on while a test works; to the second it is tests/simulation that looks."""
@@ -543,7 +545,7 @@ async def scanned_during_the_close(world: World) -> Case:
 @scenario("X9", "X23")
 async def found_during_the_close(world: World) -> Case:
     """Lost, refunded, indemnified, but the close waits for books that do not add up, and the parcel is found meanwhile.
-    Closed, the case starts the correction that takes the indemnity back."""
+    Closed, the case starts the correction that follows it to the merchant and takes the indemnity back."""
     case = await world.open(Plan(tier=0))
     async with books_that_do_not_add_up(world, case.request):
         await case.waits_for("pickup")
@@ -552,8 +554,19 @@ async def found_during_the_close(world: World) -> Case:
         await case.track("lost")
         await case.parks("invariant_broken")
         assert (await case.track("found")).recorded
+        waybill = (await case.status()).waybill or ""
     await case.say("retry_step", RetryStep())
     assert (await case.ended()).regions["logistics"] == "lost"
+    here = TrackingReport(
+        event_id="here", status=TrackingStatus.DELIVERED, waybill=waybill, occurred_at=await case.now()
+    )
+    assert await tell_movement(world.store, world.backhaul, case.id, here)
+    await world.asked(
+        lambda: world.backhaul.correction(case.id, 1),
+        lambda s: s.waiting is not None and s.waiting.code == "receipt",
+        "the merchant's word",
+    )
+    await world.backhaul.report_correction(case.id, 1, "confirm_receipt", ConfirmReceipt())
     assert (await corrected(case, "parcel_found")).outcome == "corrected"
     totals = templates(await case.entries())
     assert (totals["J23"], totals["J21"], totals["J34"], totals["J75b"]) == (120_000, 120_000, 120_000, 120_000)
