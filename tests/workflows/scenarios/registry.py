@@ -23,8 +23,8 @@ class Covered(NamedTuple):
 
     @property
     def says(self) -> str:
-        """The first line of the story's docstring: the outcome, for people."""
-        return (self.run.__doc__ or "").strip().splitlines()[0]
+        """The first paragraph of the story's docstring: the outcome, for people."""
+        return " ".join((self.run.__doc__ or "").strip().partition("\n\n")[0].split())
 
 
 SCENARIOS: dict[str, Covered] = {}
