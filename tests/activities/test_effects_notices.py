@@ -13,6 +13,7 @@ from activities.contract import SendNotice
 from activities.notices import NoticeActivities
 from backhaul.facts import Party
 from backhaul.ledger import CaseRef
+from backhaul.money import Money
 from store.effects import get
 from tests.activities.effects_kit import DATABASES, PATIENCE, Kit, code_of, kit_on
 
@@ -27,7 +28,17 @@ async def here(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 def asked(case: CaseRef, n: int = 1, within: str = "") -> SendNotice:
-    return SendNotice(case=case, to=Party.CONSUMER, about="offer", n=n, due=DUE, patience=PATIENCE, within=within)
+    """An offer, with its amount: told of, and not moved by the notice."""
+    return SendNotice(
+        case=case,
+        to=Party.CONSUMER,
+        about="offer",
+        n=n,
+        due=DUE,
+        amount=Money(minor=1440, currency="CNY"),
+        patience=PATIENCE,
+        within=within,
+    )
 
 
 async def test_told_once_with_the_time_of_the_first(here: Kit) -> None:

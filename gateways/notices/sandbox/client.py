@@ -21,9 +21,11 @@ class SandboxNotices:
 
     async def operation(self, key: str) -> Operation | None:
         found = await look_up(self._http, key, m.WORDS)
-        if found is not None and found.standing is Standing.FAILED:
-            return found.model_copy(update={"code": m.UNDELIVERED})
-        return found
+        if found is None:
+            return None
+        failed = found.standing is Standing.FAILED
+        # An amount that a notice tells of was not moved by it.
+        return found.model_copy(update={"amount": None, "code": m.UNDELIVERED if failed else found.code})
 
     async def statement(self, since: int = 0, limit: int = 500) -> StatementPage:
         return await read_statement(self._http, since, limit)
