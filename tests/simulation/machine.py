@@ -560,6 +560,8 @@ class Returns(RuleBasedStateMachine):
             return False
         if reason in {"ruling_needed", "arbitration_needed"}:
             return self._ruled_on(workflow_id, str(reason))
+        if reason == "uncollectable" and turn > 4:
+            return self._written_off(workflow_id)
         for update, body in self._answers(workflow_id, str(reason), turn):
             told = sim.say(workflow_id, update, body)
             sim.work()
@@ -583,6 +585,16 @@ class Returns(RuleBasedStateMachine):
         if told.refusal is not None:
             self.refusals[workflow_id] = f"apply_ruling: {told.refusal}"
         return told.refusal is None
+
+    def _written_off(self, recovery: str) -> bool:
+        """A reviewer lets go what no charge can collect of an account that takes none."""
+        case = next(
+            one
+            for one in self.cases
+            if recovery.startswith(f"recovery:{one.removeprefix('return:').replace(':', '.')}.")
+        )
+        ruling = self.sim.ruling(case, "recovery", "uncollectable")
+        return self._say(recovery, "apply_ruling", ApplyRuling(ruling_id=ruling)).refusal is None
 
     def _answers(self, workflow_id: str, reason: str, turn: int) -> Sequence[tuple[str, Any]]:
         sim = self.sim
