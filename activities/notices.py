@@ -54,13 +54,18 @@ class NoticeActivities:
         return Noticed(key=done.key, at=datetime.fromisoformat(done.result["at"]))
 
 
+def merchant(merchant_id: str) -> str:
+    """A merchant, as a token."""
+    return f"merchant:{merchant_id}"
+
+
 def recipient(case: CaseRef, to: Party) -> str:
     """Who is told, as a token: who delivers the notice knows how to reach them."""
     match to:
         case Party.CONSUMER:
             return f"consumer:{case.consumer_ref}"
         case Party.MERCHANT:
-            return f"merchant:{case.merchant_id}"
+            return merchant(case.merchant_id)
         case _:
             return f"{to.value}:{case.merchant_id}"
 
@@ -85,7 +90,7 @@ def notice(world: World, asked: SendNotice, at: datetime) -> Plan:
 def shortfall(world: World, asked: TellShortfall, at: datetime) -> Plan:
     """The notice of a shortfall: of no case, about a batch."""
     letter = NoticeLetter(
-        recipient=f"{Party.MERCHANT.value}:{asked.merchant_id}",
+        recipient=merchant(asked.merchant_id),
         subject=asked.batch,
         about="shortfall",
         text=NOTICES["shortfall"].text,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from activities.contract import Booked, Found, Judgement, Patience, StartDispute
 from backhaul.case import Region, Regions, Situation, Stage, stage_of
 from backhaul.corrections import CorrectionEvent
 from backhaul.disputes import LodgeAppeal, Phase
-from backhaul.facts import Method, Party, Verdict
+from backhaul.facts import LineFinding, Method, Party, Verdict
 from backhaul.ids import CaseId
 from backhaul.ledger import CaseRef
 from backhaul.messages import (
@@ -135,6 +136,22 @@ class Judged(Protocol):
 
     @property
     def terms(self) -> Terms: ...
+
+
+def need_money_in(currency: str | None, amount: Money) -> None:
+    """Refuse with `invalid_input` an amount of a party that is negative or in another currency; None: in any."""
+    if amount.currency != currency or amount.minor < 0:
+        reject("invalid_input", f"{amount} is negative or not in the order's currency")
+
+
+def need_findings_on(lines: Iterable[str], currency: str | None, findings: Iterable[LineFinding]) -> None:
+    """Refuse what a merchant finds on lines that are not returned (`line_unknown`), or with another money's salvage."""
+    found, ours = tuple(findings), frozenset(lines)
+    if any(item.line_id not in ours for item in found):
+        reject("line_unknown")
+    for item in found:
+        if item.salvage is not None:
+            need_money_in(currency, item.salvage)
 
 
 class CaseDesk(Desk):

@@ -26,7 +26,7 @@ from backhaul.messages import (
     TrackingReport,
 )
 from backhaul.names import HEARD, UPDATE_DESCRIPTIONS, Query, Update, WorkflowType
-from workflows.case_run import ACCOUNT, MAX_FACTS
+from workflows.case_run import ACCOUNT, MAX_FACTS, need_findings_on
 from workflows.correction_run import CorrectionRun
 from workflows.corrections import KINDS
 from workflows.desk import CloseRequested, reject
@@ -158,12 +158,7 @@ class Correction(OperatorDoors):
     @report_receipt_issue.validator
     def _report_receipt_issue_ok(self, said: ReportReceiptIssue) -> None:
         self._receipt_open()
-        if any(item.line_id not in self.desk.request.lines for item in said.findings):
-            reject("line_unknown")
-        for item in said.findings:
-            salvage = item.salvage
-            if salvage is not None and (salvage.currency != self.desk.judged.terms.currency or salvage.minor < 0):
-                reject("invalid_input", f"{salvage} is negative or not in the order's currency")
+        need_findings_on(self.desk.request.lines, self.desk.judged.terms.currency, said.findings)
 
     def _follows_a_parcel(self) -> None:
         if self.desk.request.kind is not CorrectionKind.PARCEL_FOUND:

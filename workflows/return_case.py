@@ -57,7 +57,6 @@ from backhaul.messages import (
     TrackingStatus,
     Withdraw,
 )
-from backhaul.money import Money
 from backhaul.names import (
     DISPUTE_PROGRESS,
     HEARD,
@@ -66,7 +65,7 @@ from backhaul.names import (
     Update,
     WorkflowType,
 )
-from workflows.case_run import MAX_FACTS, MAX_MOVEMENTS, CaseRun
+from workflows.case_run import MAX_FACTS, MAX_MOVEMENTS, CaseRun, need_findings_on, need_money_in
 from workflows.desk import CloseRequested, reject
 from workflows.stages.appealing import lodge, why_not
 from workflows.stages.authorize import authorize, judge
@@ -279,7 +278,7 @@ class ReturnCase:
         self._allow_once(Update.PROVIDE_WAYBILL, self.case.mail.withdraw)
         self.case.need_room(Update.PROVIDE_WAYBILL, Party.CONSUMER)
         if said.proven_freight is not None:
-            self._same_money(said.proven_freight)
+            need_money_in(self._currency, said.proven_freight)
 
     @workflow.update(name=Update.PROVIDE_ACCOUNT.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_ACCOUNT])
     def provide_account(self, said: ProvideAccount) -> Ack:
@@ -356,12 +355,7 @@ class ReturnCase:
     @report_receipt_issue.validator
     def _report_receipt_issue_ok(self, said: ReportReceiptIssue) -> None:
         self._allow_once(Update.REPORT_RECEIPT_ISSUE, self.case.mail.confirm or self.case.mail.issue)
-        ours = {line.line_id for line in self.case.request.lines}
-        if any(item.line_id not in ours for item in said.findings):
-            reject("line_unknown")
-        for item in said.findings:
-            if item.salvage is not None:
-                self._same_money(item.salvage)
+        need_findings_on((line.line_id for line in self.case.request.lines), self._currency, said.findings)
 
     @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])
     async def submit_evidence(self, said: SubmitEvidence) -> Ack:
@@ -522,10 +516,10 @@ class ReturnCase:
 
     # ---- shared by the doors ---------------------------------------------------------------------------------
 
-    def _same_money(self, amount: Money) -> None:
-        """An amount that a party names is in the case's currency and not negative."""
-        if self.case.judgement is None or amount.currency != self.case.judged.refundable.currency or amount.minor < 0:
-            reject("invalid_input", f"{amount} is negative or not in the order's currency")
+    @property
+    def _currency(self) -> str | None:
+        """The order's; None before the case was judged."""
+        return None if self.case.judgement is None else self.case.judged.refundable.currency
 
     def _reviewed(self) -> bool:
         """Has somebody ended the merchant's review, though the story has not read it yet?"""

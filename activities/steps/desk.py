@@ -56,11 +56,14 @@ class Work:
     verdicts: list[Verdict] = field(default_factory=list)
     risk: Risk = Risk.ALLOW
     """What the risk rules decided at the request (4.6): recorded then, obeyed ever after."""
+    _said_before: tuple[Verdict, ...] | None = None
+    """The decisions of earlier steps, once somebody asked for them."""
 
     async def say(self, *verdicts: Verdict | None) -> None:
         """Keep these, but for what the last decision of a kind says already: nothing is decided twice."""
-        known = (*await cases.decisions(self.session, self.key), *self.verdicts)
-        last = {one.decision: one for one in known}
+        if self._said_before is None:
+            self._said_before = await cases.decisions(self.session, self.key)
+        last = {one.decision: one for one in (*self._said_before, *self.verdicts)}
         for one in verdicts:
             if one is None:
                 continue

@@ -76,13 +76,19 @@ def test_an_earlier_ruling_is_not_appealed_while_another_question_is_heard(world
     tied.finish("merchant")
 
 
-def test_a_ruling_whose_place_another_took_is_not_appealed_after_the_close(world: Simulation) -> None:
-    """Ruled at the door and again at the receipt: the second is what the case went by, and is appealed once."""
+def ruled_at_the_door(world: Simulation) -> tuple[Tied, str]:
+    """A denied finding at the door, ruled against the consumer, whose parcel travels; and the ruling."""
     found = {"L1": {"finding": "mismatch", "consumer": "disputes"}}
     tied = Tied(world, Plan(tier=0, rdv=False), courier({**TAKEN, "inspection": found}))
     tied.waits("ruling_needed")
     door = world.ruling(tied.case, "liability", "consumer")
     tied.say("apply_ruling", ApplyRuling(ruling_id=door))
+    return tied, door
+
+
+def test_a_ruling_whose_place_another_took_is_not_appealed_after_the_close(world: Simulation) -> None:
+    """Ruled at the door and again at the receipt: the second is what the case went by, and is appealed once."""
+    tied, door = ruled_at_the_door(world)
     objected(tied)
     tied.waits("ruling_needed")
     receipt = world.ruling(tied.case, "liability", "merchant")
@@ -95,11 +101,7 @@ def test_a_ruling_whose_place_another_took_is_not_appealed_after_the_close(world
 
 def test_more_time_is_for_the_wait_that_is_shown(world: Simulation) -> None:
     """An appeal is heard beside the parcel: more time for the merchant's receipt is not the dispute's."""
-    found = {"L1": {"finding": "mismatch", "consumer": "disputes"}}
-    tied = Tied(world, Plan(tier=0, rdv=False), courier({**TAKEN, "inspection": found}))
-    tied.waits("ruling_needed")
-    door = world.ruling(tied.case, "liability", "consumer")
-    tied.say("apply_ruling", ApplyRuling(ruling_id=door))
+    tied, door = ruled_at_the_door(world)
     assert world.appeals(tied.case, door, Party.CONSUMER) == "lodged"
     shown = tied.waits("receipt")
     heard = world.server.query(dispute_id(tied.id, 2), "status", str)
