@@ -312,10 +312,7 @@ class World:
 
     async def now(self) -> datetime:
         """The server's time."""
-        try:
-            return (await self.env.get_current_time()).astimezone(UTC)
-        except Exception:
-            return datetime.now(UTC)
+        return (await self.env.get_current_time()).astimezone(UTC)
 
     def order_of(self, case: Case) -> ImportOrder:
         """The order of a case, for another return of it."""

@@ -68,8 +68,8 @@ async def ordinary(world: World) -> Case:
 async def merchant_silent_at_receipt(world: World) -> Case:
     """X11: ten days after the delivery the timer accepts."""
     case = await world.open(Plan(tier=0))
-    await to_the_merchant(case)
     before = await case.now()
+    await to_the_merchant(case)
     outcome = await case.end()
     assert outcome.outcome == "refunded"
     assert await case.now() - before >= timedelta(days=10)
@@ -182,9 +182,9 @@ async def lost_in_transit(world: World) -> Case:
     """X9: no movement for seven days: total loss, consumer refunded, carrier demanded."""
     case = await world.open(Plan(tier=0))
     await case.waits_for("pickup")
+    before = await case.now()
     await case.pickup()
     await case.waits_for("delivery")
-    before = await case.now()
     outcome = await case.end()
     assert await case.now() - before >= timedelta(days=7)
     assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(120_000))
