@@ -365,7 +365,6 @@ class Found(Frozen):
     id: str
     outcome: str
     findings: tuple[LineFinding, ...] | None = None
-    at: datetime | None = None
 
 
 # ---- disputes and evidence ------------------------------------------------------------------------------------------
@@ -426,6 +425,20 @@ class EndDispute(Frozen):
     n: int
     at: datetime
     ruling_id: str | None = Field(default=None, exclude_if=not_said)
+
+
+class NoteRulingTold(Frozen):
+    """Both sides were told of a ruling at `at`: the time to appeal counts from then (X15)."""
+
+    case: CaseRef
+    ruling_id: str
+    at: datetime
+
+
+class RulingTold(Frozen):
+    """From when the time to appeal counts: as it was noted first."""
+
+    at: datetime
 
 
 class DisputeEnded(Frozen):

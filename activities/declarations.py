@@ -118,6 +118,9 @@ correct_late = _step(
     "correct_late", c.LateFacts, c.Opened, lambda a: "what the courier told while the case was being closed"
 )
 end_dispute = _step("end_dispute", c.EndDispute, c.DisputeEnded, lambda a: "what was disputed may be settled")
+note_ruling_told = _step(
+    "note_ruling_told", c.NoteRulingTold, c.RulingTold, lambda a: f"both sides know of ruling {a.ruling_id}"
+)
 open_dispute = _step("open_dispute", c.OpenDispute, c.DisputeOpened, lambda a: "compare door and receipt, item by item")
 find_approval = _step("find_approval", c.FindApproval, c.Found, lambda a: f"read approval {a.approval_id}")
 

@@ -66,17 +66,18 @@ def appeal_refusal(
     goes_by: str | None,
     *,
     appealed: bool,
-    ruled_at: datetime | None,
+    told_at: datetime | None,
     now: datetime,
     within: timedelta,
 ) -> str | None:
     """The code with which an appeal against a ruling on liability is refused, or None (X15): it is against the ruling
-    that the case goes by, in time, and the only one of the case."""
+    that the case goes by, in time, and the only one of the case. Its time begins at `told_at`, when both sides had been
+    told of the ruling; before that no appeal is late."""
     if appealed:
         return "appealed_before"
     if ruling_id != goes_by:
         return "not_appealable"
-    return "appeal_late" if ruled_at is not None and now > ruled_at + within else None
+    return "appeal_late" if told_at is not None and now > told_at + within else None
 
 
 class Interval(StrEnum):

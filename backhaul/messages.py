@@ -309,7 +309,7 @@ class EvidenceList(Frozen):
 
 
 class CreateAppeal(Frozen):
-    """Ask for another reviewer: within 7 days of the ruling, once (X15)."""
+    """Ask for another reviewer: within 7 days of the notice of the ruling, once (X15)."""
 
     ruling_id: Token
     reason: Annotated[str, Field(min_length=1, max_length=1000)]
@@ -646,3 +646,6 @@ class Ruling(Frozen):
     facts_hash: str | None = Field(default=None, description="of the facts that the case was last decided on")
     book: BookRef | None = Field(default=None, description="the policy book of the case")
     at: AwareDatetime | None = None
+    told_at: AwareDatetime | None = Field(
+        default=None, description="when both sides had been told of it: the time to appeal begins here"
+    )

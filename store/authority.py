@@ -201,8 +201,8 @@ async def _decided_on(session: AsyncSession, case_key: str) -> tuple[str | None,
 
 
 def _words(ruling: Ruling) -> Ruling:
-    """What a reviewer said, without when and on what."""
-    return ruling.model_copy(update={"at": None, "facts_hash": None, "book": None})
+    """What a reviewer said, without when, on what, and when it was told."""
+    return ruling.model_copy(update={"at": None, "told_at": None, "facts_hash": None, "book": None})
 
 
 async def find_ruling(session: AsyncSession, ruling_id: str, case_key: str | None = None) -> Ruling:
@@ -213,6 +213,17 @@ async def find_ruling(session: AsyncSession, ruling_id: str, case_key: str | Non
     if case_key is not None and row.case_key != case_key:
         raise Rejected("ruling_mismatch", field="ruling_id")
     return _ruling_of(row)
+
+
+async def note_told(session: AsyncSession, ruling_id: str, case_key: str, at: datetime) -> datetime:
+    """Keep when both sides were told of a ruling; the first time stays, and is answered.
+
+    Raises Rejected(`ruling_unknown`, `ruling_mismatch`)."""
+    await find_ruling(session, ruling_id, case_key)
+    untold = (col(RulingRow.ruling_id) == ruling_id, col(RulingRow.told_at).is_(None))
+    await session.exec(update(RulingRow).where(*untold).values(told_at=at))
+    statement = select(RulingRow.told_at).where(RulingRow.ruling_id == ruling_id)
+    return (await session.exec(statement)).one() or at
 
 
 async def rulings_of(session: AsyncSession, case_key: str) -> tuple[Ruling, ...]:
@@ -240,6 +251,7 @@ def _ruling_of(row: RulingRow) -> Ruling:
         facts_hash=row.facts_hash,
         book=BookRef(version=row.book_version, hash=row.book_hash or "") if row.book_version else None,
         at=row.at,
+        told_at=row.told_at,
     )
 
 
@@ -263,7 +275,7 @@ async def create_appeal(
         ruling = await find_ruling(session, request.ruling_id, case_key)
     except Rejected as error:
         raise Refusal(error.code, field="ruling_id") from None
-    if ruling.decides != Question.LIABILITY.value or ruling.at is None:
+    if ruling.decides != Question.LIABILITY.value:
         raise Refusal("not_appealable", field="ruling_id")
     if ruling.overrules is not None:
         raise Refusal("appealed_before", field="ruling_id")
@@ -284,7 +296,7 @@ async def create_appeal(
             ruling.ruling_id,
             goes_by(case) if closed else ruling.ruling_id,
             appealed=await _appealed(session, case_key, ruling.ruling_id),
-            ruled_at=ruling.at,
+            told_at=ruling.told_at,
             now=at,
             within=within,
         )

@@ -173,6 +173,9 @@ class CaseDesk(Desk):
         """How many were opened, so that each has a number of its own."""
         self.hearing: Hearing | None = None
         self.ruled: Found | None = None
+        self.told_rulings: dict[str, datetime] = {}
+        """When both sides had been told of a ruling that they may appeal against, by its id (X15)."""
+        self.appeal: LodgeAppeal | None = None
         self.claims: list[Claim] = []
         self.paid_refunds: set[str] = set()
         """Keys of refunds that succeeded, and have not come back."""
@@ -276,7 +279,6 @@ class CaseRun(CaseDesk):
         self.travels_on = False
         """The consumer withdrew, and the goods that the courier has cannot be brought back."""
         self.closed_by: str | None = None
-        self.appeal: LodgeAppeal | None = None
         self.re_ruling: asyncio.Task[None] | None = None
         self.re_ruled: str | None = None
         self.settled = False

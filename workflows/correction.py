@@ -66,7 +66,7 @@ class Correction(OperatorDoors):
             outcome = await KINDS[desk.request.kind](desk)
         except CloseRequested:
             desk.close_reason = None
-        await desk.join()
+        await desk.wind_up()
         await self._end(outcome)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return CorrectionOutcome(

@@ -140,6 +140,7 @@ class Desk:
         self._extended = False
         self._shown: dict[str, Any] = {}
         self._tasks: list[asyncio.Task[Any]] = []
+        self._asides: list[asyncio.Task[Any]] = []
 
     def stage_name(self) -> str:
         """The word in the search attribute."""
@@ -323,6 +324,15 @@ class Desk:
         """Wait for all spawned work. Its bugs fail the workflow task, as bugs of the story do."""
         while self._tasks:
             await self._tasks.pop(0)
+
+    def aside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Like `spawn`, for what no money and no step of the story waits for: only the close does, in `wind_up`."""
+        self._asides.append(asyncio.create_task(work))
+
+    async def wind_up(self) -> None:
+        """Before the close: wait for all that was spawned, and for what goes on aside."""
+        while self._tasks or self._asides:
+            await (self._tasks or self._asides).pop(0)
 
     @property
     def idle(self) -> bool:

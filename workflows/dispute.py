@@ -17,7 +17,7 @@ from temporalio.exceptions import FailureError
 
 from activities.contract import DisputeOutcome, EndDispute, Found, OpenDispute, RecordEvidence, StartDispute
 from activities.declarations import end_dispute, open_dispute, record_evidence
-from backhaul.disputes import OUTCOMES, REASON, SIDES, DisputeProgress, ItemCompared, Phase, Question
+from backhaul.disputes import OUTCOMES, REASON, SIDES, DisputeProgress, ItemCompared, Phase
 from backhaul.facts import Party, Verdict
 from backhaul.ids import CaseId
 from backhaul.markdown import table
@@ -37,7 +37,7 @@ from workflows import details
 from workflows.case_run import CaseDesk
 from workflows.desk import CloseRequested, reject
 from workflows.doors import OperatorDoors
-from workflows.stages.notices import deliver, remind
+from workflows.stages.notices import deliver
 
 SHOWN_EVIDENCE = 40
 RULING_STEP = "ruling"
@@ -197,10 +197,6 @@ class Dispute(OperatorDoors):
             end_dispute, EndDispute(case=request.case, n=request.n, at=workflow.now(), ruling_id=ruling_id)
         )
         verdicts += ended.verdicts
-        if desk.found is not None and request.question is not Question.AUTHORIZATION:
-            await asyncio.gather(
-                remind(desk, Party.CONSUMER, "ruled_consumer"), remind(desk, Party.MERCHANT, "ruled_merchant")
-            )
         await desk.join()
         desk.publish()
         await workflow.wait_condition(workflow.all_handlers_finished)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from activities.contract import FindApproval, FindRuling, Found
+from activities.contract import FindApproval, FindRuling, Found, NoteRulingTold, RulingTold
 from activities.steps.desk import Desk, key_of
 from backhaul.errors import Rejected
 from backhaul.facts import BookRef, Verdict
@@ -27,7 +27,17 @@ async def ruling(desk: Desk, argument: FindRuling) -> Found:
         raise Rejected("same_reviewer", field="ruling_id")
     if found.overrules != argument.appealed:
         raise Rejected("ruling_mismatch", "it overrules another ruling, or none", field="ruling_id")
-    return Found(id=found.ruling_id, outcome=found.outcome, findings=found.findings, at=found.at)
+    return Found(id=found.ruling_id, outcome=found.outcome, findings=found.findings)
+
+
+async def ruling_told(desk: Desk, argument: NoteRulingTold) -> RulingTold:
+    """Keep when both sides of a case were told of a ruling; the first time stays."""
+
+    async def work(session: AsyncSession) -> RulingTold:
+        told = await authority.note_told(session, argument.ruling_id, key_of(argument.case), argument.at)
+        return RulingTold(at=told)
+
+    return await desk.store.run(work)
 
 
 async def tell_ruling(session: AsyncSession, case_key: str, ruling_id: str, at: datetime) -> tuple[Verdict, ...]:

@@ -31,6 +31,7 @@ from activities.contract import (
     KeepUnclaimed,
     LateFacts,
     LeaveUnclaimed,
+    NoteRulingTold,
     OpenCorrection,
     OpenDispute,
     Opened,
@@ -45,6 +46,7 @@ from activities.contract import (
     Resettle,
     Resettled,
     ReviewReceivable,
+    RulingTold,
     SettleCase,
     StartCorrection,
     TakeUnclaimed,
@@ -308,6 +310,16 @@ class CaseSteps:
         Retries: `store_busy` is tried again.
         Raises: nothing of its own."""
         return await disputes.end_dispute(self._desk, argument)
+
+    @activity.defn(name=declared.note_ruling_told.name)
+    @step
+    async def note_ruling_told(self, argument: NoteRulingTold) -> RulingTold:
+        """Record when both sides were told of a ruling: the time to appeal counts from then.
+
+        Idempotency: by ruling; the first time stays.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`ruling_unknown`, `ruling_mismatch`)."""
+        return await authority.ruling_told(self._desk, argument)
 
     @activity.defn(name=declared.find_approval.name)
     @step

@@ -111,9 +111,9 @@ async def post_appeal(
     caller: Annotated[Identity, Depends(allowed(*SIDES))],
     merchant_id: MerchantQuery = None,
 ) -> Appeal:
-    """Another reviewer rules once more: within 7 days of the ruling on liability, once (X15). `how` says what happens:
-    `dispute` (heard now), `kept` (money has left on the ruling: a correction after the close), `correction` (the case
-    is closed). The same appeal again is the same appeal."""
+    """Another reviewer rules once more: within 7 days of the notice of the ruling on liability, once (X15). `how` says
+    what happens: `dispute` (heard now), `kept` (money has left on the ruling: a correction after the close),
+    `correction` (the case is closed). The same appeal again is the same appeal."""
     case = CaseId(caller.merchant(merchant_id), rma_id)
     async with given.store.transaction() as session:
         row = await cases.need(session, case.key)

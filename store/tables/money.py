@@ -152,7 +152,8 @@ class ApprovalRow(Table, table=True):
 
 
 class RulingRow(Table, table=True):
-    """A human decision on a question of a case. Written once."""
+    """A human decision on a question of a case. Written once; `told_at`, when both sides had been told of it, is noted
+    after it: the time to appeal begins there."""
 
     __tablename__ = "rulings"
 
@@ -168,6 +169,7 @@ class RulingRow(Table, table=True):
     book_version: str | None = None
     book_hash: str | None = None
     at: datetime = column.moment()
+    told_at: datetime | None = column.moment_or_none()
 
 
 class InboxRow(Table, table=True):

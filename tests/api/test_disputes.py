@@ -152,7 +152,7 @@ async def test_an_appeal_after_the_close_is_a_correction(place: Place, product: 
     now = datetime.now(UTC)
     for ago, code in ((timedelta(days=7, minutes=1), "appeal_late"), (timedelta(0), "")):
         async with product.store.transaction() as session:
-            await session.exec(update(RulingRow).where(col(RulingRow.ruling_id) == ruling).values(at=now - ago))
+            await session.exec(update(RulingRow).where(col(RulingRow.ruling_id) == ruling).values(told_at=now - ago))
         if code:
             body = {"ruling_id": ruling, "reason": "no"}
             problem(await place.call("POST", f"{path}/appeals", Role.CONSUMER, body), 409, code)

@@ -309,6 +309,17 @@ class Simulation(World):
         found: str = self.server.do(self.rule(cast(Case, Named(self.opened[case])), decides, outcome, **how))
         return found
 
+    def told_of(self, ruling_id: str) -> datetime:
+        """When both sides had been told of a ruling."""
+
+        async def read() -> datetime | None:
+            async with self.store.read() as session:
+                return (await authority.find_ruling(session, ruling_id)).told_at
+
+        told: datetime | None = self.server.do(read())
+        assert told is not None
+        return told
+
     def appeals(self, case: str, ruling_id: str, by: Party) -> str:
         """A side appeals against a ruling, as over the API: heard now, kept, or a correction of a closed case. What
         came of it, or the code with which it was refused."""

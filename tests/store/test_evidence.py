@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from backhaul.errors import Refusal
+from backhaul.errors import Refusal, Rejected
 from backhaul.facts import Finding, Party
 from backhaul.messages import CreateAppeal, CreateRuling, DoorstepFinding, EvidenceKind, EvidenceRef, Ruling
 from store import authority, cases, evidence
@@ -59,6 +59,13 @@ async def _ruled(store: Store, ruling_id: str = "u1", by: str = "ann", **changes
         return await authority.create_ruling(session, ruling_id, request, by, AT)
 
 
+async def _told(store: Store, *rulings: str, at: datetime = AT) -> None:
+    """Both sides know of these rulings."""
+    for ruling_id in rulings:
+        async with store.transaction() as session:
+            await authority.note_told(session, ruling_id, "m1/r1", at)
+
+
 async def _appealed(store: Store, ruling_id: str = "u1", *, hours: float = 1, by: Party = Party.MERCHANT) -> str:
     """The code with which an appeal is refused, or nothing."""
     request = CreateAppeal(ruling_id=ruling_id, reason="no")
@@ -99,6 +106,7 @@ async def test_one_appeal_in_time(store: Store) -> None:
     await _ruled(store, "u2", "bob", overrules="u1")
     await _ruled(store, "u3", decides="authorization", outcome="uphold")
     await _ruled(store, "u4")
+    await _told(store, "u1", "u2", "u3", "u4")
     assert await _appealed(store, "none") == "ruling_unknown"
     assert await _appealed(store, "u2") == "appealed_before"  # the ruling on an appeal is the last
     assert await _appealed(store, "u3") == "not_appealable"
@@ -129,6 +137,7 @@ async def test_after_the_close_only_what_the_case_goes_by_is_appealed(store: Sto
     await _case(store)
     for ruling_id in ("door", "receipt"):
         await _ruled(store, ruling_id)
+    await _told(store, "door", "receipt")
     await _closed(store, "receipt")
     assert await _appealed(store, "door") == "not_appealable"
     assert await _appealed(store, "receipt", hours=7 * 24 + 1) == "appeal_late"
@@ -137,6 +146,28 @@ async def test_after_the_close_only_what_the_case_goes_by_is_appealed(store: Sto
         await authority.need_standing(session, "m1/r1", "receipt")
         with pytest.raises(Refusal):
             await authority.need_standing(session, "m1/r1", "door")
+
+
+async def test_the_time_to_appeal_begins_when_both_sides_know(store: Store) -> None:
+    """Not with the ruling; told again, it began with the first time, and the ruling is still the same one."""
+    await _case(store)
+    made = await _ruled(store)
+    late = AT + timedelta(days=3)
+    for at in (late, late + timedelta(days=1)):
+        async with store.transaction() as session:
+            assert await authority.note_told(session, "u1", "m1/r1", at) == late
+    assert await _ruled(store) == made.model_copy(update={"told_at": late})
+    with pytest.raises(Rejected) as unknown:
+        await _told(store, "u2")
+    assert unknown.value.code == "ruling_unknown"
+    assert await _appealed(store, hours=10 * 24 + 0.01) == "appeal_late"
+    assert await _appealed(store, hours=10 * 24) == ""
+
+
+async def test_an_appeal_against_what_nobody_was_told_of_is_not_late(store: Store) -> None:
+    await _case(store)
+    await _ruled(store)
+    assert await _appealed(store, hours=365 * 24) == ""
 
 
 async def test_a_case_is_appealed_once(store: Store) -> None:

@@ -28,7 +28,7 @@ def why_not(run: CaseRun, said: LodgeAppeal) -> str | None:
         said.ruling_id,
         None if ruled is None else ruled.id,
         appealed=run.appeal is not None,
-        ruled_at=None if ruled is None else ruled.at,
+        told_at=None if ruled is None else run.told_rulings.get(ruled.id),
         now=workflow.now(),
         within=timedelta(seconds=run.judged.terms.appeal_s),
     )

@@ -30,7 +30,7 @@ def outcome_of(run: CaseRun) -> str:
 async def close(run: CaseRun) -> CaseOutcome:
     """Wait for what is under way, check, write the last view. An open region parks the case."""
     run.settled = True
-    await run.join()
+    await run.wind_up()
     if run.regions[Region.DISPUTE] == "ruled":
         run.regions.to(Region.DISPUTE, "final")
     if run.regions.scanned:
@@ -40,7 +40,7 @@ async def close(run: CaseRun) -> CaseOutcome:
     left = run.regions.open_at_close()
     while left:
         await run.park("invariant_broken", f"open at close: {', '.join(left)}", step="close", effect=True)
-        await run.join()
+        await run.wind_up()
         left = run.regions.open_at_close()
     run.closing = True
     run.outcome = outcome_of(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,8 @@ from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ChildWorkflowError, FailureError, WorkflowAlreadyStartedError
 
-from activities.contract import DisputeOutcome, Found, StartDispute
+from activities.contract import DisputeOutcome, Found, NoteRulingTold, StartDispute
+from activities.declarations import note_ruling_told
 from backhaul.case import Region
 from backhaul.disputes import OUTCOMES, REASON, SIDES, DisputeProgress, Phase, Question
 from backhaul.facts import Frozen, Party
@@ -19,6 +21,7 @@ from backhaul.messages import ExtendDeadline
 from backhaul.names import EXTENDED, RULED, WorkflowType
 from workflows.case_run import CaseDesk, Hearing
 from workflows.desk import CloseRequested, Parked, Wait, reject
+from workflows.stages.notices import notify, remind
 
 OPEN = "findings differ, the objection came late or without evidence, or nobody checked what had to be"
 """Why a human rules on how a parcel was received."""
@@ -109,7 +112,23 @@ async def outcome_of(run: CaseDesk, hearing: Hearing) -> Found | None:
         )
         return await outcome_of(run, again)
     run.verdicts += ended.verdicts
+    if ended.ruling is not None and hearing.start.question is not Question.AUTHORIZATION:
+        run.aside(_tell(run, ended.ruling, hearing.start.question))
     return _end(run, hearing, ended.ruling)
+
+
+async def _tell(run: CaseDesk, ruled: Found, question: Question) -> None:
+    """Both sides are told of a ruling. X15: the time to appeal counts from when both know, so that a notice that
+    reaches nobody parks, aside: no money waits for it. Where nobody may appeal it is only noted."""
+    if question is not Question.LIABILITY or run.within:
+        await asyncio.gather(*(remind(run, side, f"ruled_{side.value}") for side in SIDES))
+        return
+    due = workflow.now() + timedelta(seconds=run.judged.terms.appeal_s)
+    told = await asyncio.gather(
+        *(notify(run, side, f"ruled_{side.value}", due, freed=lambda: run.appeal is not None) for side in SIDES)
+    )
+    noted = await run.step(note_ruling_told, NoteRulingTold(case=run.judged.case, ruling_id=ruled.id, at=max(told)))
+    run.told_rulings[ruled.id] = noted.at
 
 
 async def watch(run: CaseDesk, hearing: Hearing) -> None:

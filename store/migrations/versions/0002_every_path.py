@@ -40,6 +40,7 @@ def fill_columns() -> None:
     address = "json_extract(request, '$.address_ref')" if sqlite else "request ->> 'address_ref'"
     op.execute(f"UPDATE cases SET address_ref = coalesce({address}, '')")  # noqa: S608 - nothing from outside
     op.execute("UPDATE settlement_batches SET open_minor = -net_minor, told_at = formed_at WHERE state = 'shortfall'")
+    op.execute("UPDATE rulings SET told_at = at")
 
 
 def guard_credit() -> None:
@@ -300,6 +301,7 @@ def change_tables() -> None:
         batch.add_column(sa.Column("facts_hash", sa.String(), nullable=True))
         batch.add_column(sa.Column("book_version", sa.String(), nullable=True))
         batch.add_column(sa.Column("book_hash", sa.String(), nullable=True))
+        batch.add_column(sa.Column("told_at", sa.DateTime(timezone=True), nullable=True))
 
     with op.batch_alter_table("settlement_batches") as batch:
         batch.add_column(sa.Column("open_minor", sa.BigInteger(), nullable=False, server_default="0"))

@@ -24,13 +24,14 @@ from backhaul.messages import (
     EvidenceRef,
     ExtendDeadline,
     FindingAnswer,
+    RetryStep,
     SkipStep,
     SubmitEvidence,
     Withdraw,
 )
 from store import corrections, evidence
 from tests.workflows.scenarios.registry import scenario
-from tests.workflows.scenarios.telling import decisions, refused, templates, to_the_merchant, told
+from tests.workflows.scenarios.telling import decisions, refused, templates, to_the_merchant, told, told_of
 from tests.workflows.world import Case, Plan, WorkflowUpdateFailedError, World, at_receipt, cny, damage, objection
 
 REVIEWED = Plan(auto=False, reason=Reason.QUALITY, tier=0)
@@ -386,13 +387,14 @@ async def _not_heard(case: Case, ruling: str, code: str, by: str = "merchant") -
 
 @scenario("X15", timer="timers.appeal")
 async def appeal_heard_before_money_left(world: World) -> Case:
-    """Ruled merchant; appealed in the last minute of 7 d; another reviewer rules consumer: 360.00 withheld."""
+    """Ruled merchant; appealed in the last minute of 7 d from the notice; another reviewer rules consumer: 360.00
+    withheld."""
     case, ruling = await _ruled_at_the_door(world, "merchant")
-    ruled = await world.now()
+    known = await told_of(case, ruling)
     await case.track("delivered")
     await case.waits_for("receipt")
     await _not_heard(case, "no-such-ruling", "not_appealable")
-    await world.until(ruled + timedelta(days=7) + BEFORE)
+    await world.until(known + timedelta(days=7) + BEFORE)
     assert (await world.appeal(case, ruling)).note == "dispute"
     await _not_heard(case, ruling, "appealed_before", by="consumer")
     await case.until(lambda s: s.regions["dispute"] == "appealed", "the appeal")
@@ -421,16 +423,66 @@ async def appeal_heard_before_money_left(world: World) -> Case:
 
 @scenario("X15", timer="timers.appeal")
 async def appeal_too_late(world: World) -> Case:
-    """A minute after 7 d from the ruling an appeal is refused; the ruling stands: consumer 1200.00."""
+    """A minute after 7 d from the notice of the ruling an appeal is refused; it stands: consumer 1200.00."""
     case, ruling = await _ruled_at_the_door(world, "merchant")
-    ruled = await world.now()
+    known = await told_of(case, ruling)
     await case.track("delivered")
     await case.waits_for("receipt")
-    await world.until(ruled + timedelta(days=7) + AFTER)
+    await world.until(known + timedelta(days=7) + AFTER)
     await _not_heard(case, ruling, "appeal_late")
     await case.say("confirm_receipt", ConfirmReceipt())
     outcome = await case.end()
     assert (outcome.refunded, outcome.withheld) == (cny(120_000), cny(0))
+    return case
+
+
+@scenario("X15", timer="timers.appeal")
+async def appeal_of_a_merchant_told_late(world: World) -> Case:
+    """The notice of the ruling reaches the merchant two days late: the 7 d count from there, and the parcel travels on
+    meanwhile. Appealed after 8 d; another reviewer rules consumer: 360.00 withheld."""
+    await world.outside.script("notices", "notice.ruled_merchant:1", state="failed")
+    case, ruling = await _ruled_at_the_door(world, "merchant")
+    ruled = await world.now()
+    parked = (await case.parks("notice_undelivered")).attention
+    assert parked is not None and (parked.step, parked.send) == ("send_notice", "retry_step {}")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    late = timedelta(days=2, hours=1)
+    await world.until(ruled + late)
+    await case.say("retry_step", RetryStep())
+    assert await told_of(case, ruling) >= ruled + late
+    assert (await case.status()).attention is None
+    await world.until(ruled + timedelta(days=8))
+    assert (await world.appeal(case, ruling)).note == "dispute"
+    await case.nothing_more("consumer", "merchant")
+    await case.say("confirm_receipt", ConfirmReceipt())
+    await case.parks("ruling_needed")
+    last = await world.rule(case, "liability", "consumer", by="reviewer-2", overrules=ruling)
+    await case.say("apply_ruling", ApplyRuling(ruling_id=last))
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(84_000), cny(36_000), cny(36_000))
+    return case
+
+
+@scenario("X15", timer="timers.appeal")
+async def ruling_that_reaches_nobody(world: World) -> Case:
+    """The merchant cannot be told of the ruling: everybody gets what is theirs, and only the close waits. Nobody is
+    late before an operator says that they know."""
+    await world.outside.script("notices", "notice.ruled_merchant:1", state="failed")
+    case, ruling = await _ruled_at_the_door(world, "merchant")
+    await case.parks("notice_undelivered")
+    await accepted(case)
+    settled = await case.until(lambda s: s.regions["refund"] == "succeeded" and s.attention is not None, "refunded")
+    assert settled.attention is not None and settled.attention.reason == "notice_undelivered"
+    assert not settled.closed
+    totals = templates(await case.entries())
+    assert (totals["J23"], totals["J21"]) == (120_000, 120_000)
+    await world.env.sleep(timedelta(days=9, hours=12))
+    skipped = await world.now()
+    await case.say("skip_step", SkipStep())
+    outcome = await case.ended()
+    assert (outcome.refunded, outcome.outcome) == (cny(120_000), "refunded")
+    assert await told_of(case, ruling) >= skipped
     return case
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import pytest
 
@@ -11,7 +12,7 @@ from backhaul.errors import Refusal
 from backhaul.facts import Verdict
 from backhaul.ledger import CaseRef, goodwill_granted, made, reversal
 from backhaul.messages import OpenReturn
-from store import cases, ledger
+from store import authority, cases, ledger
 from tests.workflows.world import Case, World, cny
 
 
@@ -35,6 +36,18 @@ async def to_the_merchant(case: Case) -> None:
 async def told(case: Case) -> list[tuple[str, str]]:
     """Who was told what on the case, in order, by the inbox's own book."""
     return await case.world.outside.told(f"{case.request.merchant_id}/{case.request.rma_id}")
+
+
+async def told_of(case: Case, ruling_id: str) -> datetime:
+    """When both sides had been told of a ruling: the time to appeal begins there."""
+    key = f"{case.request.merchant_id}/{case.request.rma_id}"
+
+    async def noted() -> datetime | None:
+        async with case.world.store.read() as session:
+            return (await authority.find_ruling(session, ruling_id, key)).told_at
+
+    at: datetime = await case.world.asked(noted, lambda told_at: told_at is not None, "told of the ruling")
+    return at
 
 
 async def decisions(case: Case) -> tuple[Verdict, ...]:
