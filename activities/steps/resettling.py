@@ -16,7 +16,7 @@ from activities.steps.amounts import (
     standing,
     waiting_recoveries,
 )
-from activities.steps.before import Before, before_of, by_line
+from activities.steps.before import Before, before_of, by_line, posted
 from activities.steps.desk import SETTLED, Desk, Work, id_of
 from activities.steps.ending import on_the_line
 from activities.steps.loss import PAID_FOR, Liability, Loss, loss_claims, loss_of, plan_indemnity, read_ruling
@@ -30,12 +30,20 @@ from activities.steps.undoing import recharge, undo
 from backhaul.errors import Rejected
 from backhaul.facts import CaseFacts, Liable
 from backhaul.ids import payment_key
-from backhaul.ledger import refund_due
+from backhaul.ledger import Side, refund_due
 from backhaul.money import Money
 from backhaul.policy.consequences import Consequences
 from backhaul.policy.refunds import RefundValue
 from backhaul.policy.remedy import remedy
-from backhaul.policy.settling import RETURNED, AmountsBroken, Judged, fix_again, indemnity_decided, uncovered
+from backhaul.policy.settling import (
+    RETURNED,
+    AmountsBroken,
+    Judged,
+    fix_again,
+    given_back,
+    indemnity_decided,
+    uncovered,
+)
 from store import cases, claims, credit, ledger
 
 STEP = "resettle"
@@ -105,9 +113,12 @@ async def _judged(
     old = before.last.found or Liability(liable=before.last.result.liable)
     liable, ruling = await read_ruling(work, argument.ruling_id)
     findings = old.findings if ruling.findings is None else ruling.findings
-    lost = old.lost and ruling.findings is None and liable in (Liable.CARRIER, Liable.INSURER)
+    whole = old.lost and ruling.findings is None
+    went_back = whole and old.liable is liable is Liable.CONSUMER  # they have the goods, whatever was found before
+    lost = went_back or (whole and liable in (Liable.CARRIER, Liable.INSURER))
     found = Liability(liable=liable, findings=findings, lost=lost, ruled=True)
-    return Judged(found=found, reasons=(RULED,)), loss_of(desk, work, facts, found, held)
+    loss = loss_of(desk, work, facts, found, held)
+    return Judged(found=found, reasons=(RULED,)), given_back(loss) if went_back else loss
 
 
 async def _post(
@@ -124,7 +135,8 @@ async def _post(
     """The difference between what was and what is now, entry by entry."""
     zero = Money.zero(work.book.currency)
     went_back = argument.arrived is not None and argument.arrived.event == RETURNED and not before.granted
-    result, charge = _amounts(work, before, facts, found, loss, due, advanced=went_back)
+    left = await _advanced(work, before, went_back=went_back)
+    result, charge = _amounts(work, before, facts, found, loss, due, left)
     await work.say(remedy(facts, result, before.granted or went_back, work.book))
     overturned = max(stands.done - due, zero)
     taken = await overturn(work, stands.live, overturned)
@@ -134,7 +146,7 @@ async def _post(
     done = await undo(work, before, result, rows, {one.claim_ref: one for one in now})
     back = [*done.back, *(_remit(work, before, one) for one in taken if one.funded)]
     if before.granted or went_back:
-        await recharge(work, argument.tag, before, result, charge, done, went_back=went_back)
+        await recharge(work, argument.tag, before, result, charge, done, went_back=went_back, advanced=left)
     else:
         work.post(refund_due(work.case, charge.total, charge.commission, part=argument.tag))
         await count_lines(work, charge.lines, ())
@@ -198,20 +210,34 @@ def _changed(old: Amounts, new: Amounts) -> bool:
     return same != (new.result.liable, new.result.indemnify, new.result.merchant_charge, new.result.withhold)
 
 
+async def _advanced(work: Work, before: Before, *, went_back: bool) -> Money | None:
+    """What counts as advanced of a refund that lightning did not grant: for goods that went back all that was charged.
+    It may be a part of the refund only. None: lightning advanced all of it, or nothing is advanced."""
+    zero = Money.zero(work.book.currency)
+    if went_back:
+        return Money.sum((one.amount for one in before.charged), zero.currency)
+    if before.scan.granted or not before.last.advanced:
+        return None
+    entries = await posted(work, "J20")
+    return Money.sum((line.amount for one in entries for line in one.lines if line.side is Side.DEBIT), zero.currency)
+
+
 def _amounts(
-    work: Work, before: Before, facts: CaseFacts, found: Liability, loss: Loss, due: Money, *, advanced: bool
+    work: Work, before: Before, facts: CaseFacts, found: Liability, loss: Loss, due: Money, advanced: Money | None
 ) -> tuple[Consequences, RefundValue]:
     """The consequences of the new liability over the whole case, and what is charged now: of an advance all of it,
     else what was not charged before. What was withheld is decided anew, what has left is not.
 
-    `advanced`: what was charged for goods that went back is owed; what had been withheld of it leaves as well."""
-    granted, withheld = before.granted or advanced, before.last.result.withhold
+    `advanced`, of goods that went back: what is not charged of it is owed, what is charged beyond it leaves now, and
+    so does what had been withheld."""
+    granted, withheld = before.granted or advanced is not None, before.last.result.withhold
     try:
         result, charge = fix_again(facts, found, loss, due, granted, before.charged, withheld, work.book)
     except AmountsBroken as broken:
         raise Rejected(broken.code, str(broken)) from None
-    if not advanced:
+    if advanced is None:
         return result, charge
-    owed = Money.sum((one.amount for one in before.charged), withheld.currency) - charge.total
+    owed = advanced - charge.total.at_most(advanced)
     little = owed if owed < work.book.recovery.waiver_below else owed - owed
-    return result.model_copy(update={"refund_now": withheld, "uncharged": owed, "not_demanded": little}), charge
+    leaves = withheld + charge.total - charge.total.at_most(advanced)
+    return result.model_copy(update={"refund_now": leaves, "uncharged": owed, "not_demanded": little}), charge

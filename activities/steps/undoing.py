@@ -155,18 +155,29 @@ async def _let_go(work: Work, before: Before, ref: str, amount: Money) -> None:
 
 
 async def recharge(
-    work: Work, tag: str, before: Before, result: Consequences, charge: RefundValue, done: Undone, *, went_back: bool
+    work: Work,
+    tag: str,
+    before: Before,
+    result: Consequences,
+    charge: RefundValue,
+    done: Undone,
+    *,
+    went_back: bool,
+    advanced: Money | None,
 ) -> None:
     """J22 and J50 taken back and posted anew, where the merchant's part has changed. What the consumer has paid counts
     for the new J50, and what is above it is owed to them (J45); what is below it is demanded anew.
 
     Where the goods `went_back` after an ordinary refund, that counts as an advance from here on: J20 takes the place
-    of J23. Raises Transient(`pending`) while a charge is under way."""
+    of J23. What is charged beyond what was `advanced` leaves only now, and is advanced with it. Raises
+    Transient(`pending`) while a charge is under way."""
     old, zero = before.last, Money.zero(result.refund.currency)
     charged = by_line(before.charged, zero)
     if went_back:
         work.post(*[reversal(one) for one in await posted(work, "J23")])
         work.post(lightning_granted(work.case, Money.sum((one.amount for one in charged), zero.currency), part=tag))
+    elif advanced is not None and charge.total > advanced:
+        work.post(lightning_granted(work.case, charge.total - advanced, part=tag))
     elif (old.result.merchant_charge, old.result.uncharged) == (result.merchant_charge, result.uncharged):
         return
     ref = claim_ref(id_of(work.case), CLAWBACK)

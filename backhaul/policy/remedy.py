@@ -14,7 +14,8 @@ DECISION = "remedy"
 def remedy(facts: CaseFacts, result: Consequences, granted: bool, book: PolicyBook) -> Verdict:
     """`refunded`, `partly` or `none`, by what the consumer gets of the refund, or keeps of it after lightning
     (`granted`). `to_consumer` is before freight is taken off; `demanded` is what they owe of what they have."""
-    to_consumer = result.refund if granted else result.merchant_charge - result.withhold
+    advanced = result.merchant_charge + result.uncharged + result.pending
+    to_consumer = advanced if granted else result.merchant_charge - result.withhold
     waived = result.uncharged.at_most(result.not_demanded)
     demanded = result.consumer_receivable + result.uncharged - waived
     codes = [

@@ -233,3 +233,25 @@ def test_a_cover_that_was_used_up_and_overturned_is_there_again(again: str, worl
     assert (before["J34"], before["J75b"], before["J42"]) == (COAT, COAT, COAT)
     story.appeal(again)
     assert story.finish()["J34"] == 2 * COAT
+
+
+@pytest.mark.parametrize("again", ["merchant", "carrier", "consumer"])
+def test_an_appeal_after_a_refund_in_part_was_brought_back(again: str, world: Simulation) -> None:
+    """30 % at the door, lost, and ruled the consumer's without a cover: 840.00 are refunded, and owed when the coat is
+    brought back. Ruled another's fault, they are not, and the 360.00 that never left is refunded; ruled the consumer's
+    once more, everything stays."""
+    damaged = {**TAKEN, "inspection": {"L1": {"finding": "damage", "severity": 30, "consumer": "silent"}}}
+    back = [("in_transit", 1), ("lost", 80), ("returned", 100)]
+    way = [{"status": status, "after_ms": hours * HOUR} for status, hours in back]
+    story = Appealed(world, Plan(tier=0, rdv=False), "consumer", AT_ONCE, visit=damaged, way=way)
+    while "J20" not in story.tied.books():
+        assert world.jump()
+    assert (story.tied.books()["J21"], story.tied.books()["J50"]) == (COAT - LOSS, COAT - LOSS)
+    story.appeal(again)
+    story.tied.finish("nobody")
+    books = story.tied.books()
+    assert books["J21"] == (COAT - LOSS if again == "consumer" else COAT)
+    assert books.get("J22", 0) == (0 if again == "consumer" else COAT)
+    assert (books["J50"], books.get("J51", 0)) == (
+        (COAT - LOSS, COAT - LOSS) if again == "consumer" else (2 * (COAT - LOSS), 0)  # and its reversal
+    )

@@ -9,13 +9,14 @@ from datetime import timedelta
 import pytest
 from sqlmodel import select
 
+from activities.contract import RecoveryPlan
 from backhaul.facts import Inspection, Liable, Party
 from backhaul.ledger import CaseRef
 from backhaul.messages import EvidenceRef
 from store import claims, credit
 from store.tables import EvidenceRow, OrderLineRow
 from tests.steps.support import DELIVERED, World, a_line, an_order, at_receipt, found, yuan
-from tests.steps.test_rerulings import sound
+from tests.steps.test_rerulings import consumer_pays, re_ruled, sound
 from tests.steps.test_resettling import arrived, carrier_pays, carry_out, closed, insurer_bears_nothing, resettle
 
 COAT, HALF = yuan("1200.00"), yuan("600.00")
@@ -54,6 +55,20 @@ def objected(case: CaseRef, receipt: Inspection = OBJECTION, **given: object) ->
 async def refunded_on_the_line(world: World) -> int:
     async with world.store.read() as session:
         return (await session.exec(select(OrderLineRow.refunded_minor))).one()
+
+
+async def in_part(world: World, rdv: str | None = None) -> tuple[CaseRef, RecoveryPlan]:
+    """30 % at the door, then lost, ruled against the consumer, closed, and brought back to them; what they owe."""
+    await world.order(an_order(tier=0, rdv=rdv))
+    case = (await world.judge()).case
+    await world.collect(case, found())
+    assessed = await world.assess(case, found())
+    if assessed.indemnity is not None:
+        await world.indemnify(case, assessed.indemnity)
+    await closed(world, case, await world.settle(case, "lost", ruling=await world.rule(case, "consumer")))
+    said = await resettle(world, case, **arrived(case, "returned"))
+    await carry_out(world, case, said)
+    return case, said.recoveries[-1]
 
 
 # ---- brought back to the consumer -----------------------------------------------------------------------------------
@@ -133,9 +148,61 @@ async def test_brought_back_without_a_cover_what_was_refunded_is_owed(world: Wor
     await closed(world, case, await world.settle(case, "lost", ruling=await world.rule(case, "consumer")))
     said = await resettle(world, case, **arrived(case, "returned"))
     assert ([one.amount for one in said.recoveries], said.refunds) == ([yuan("840.00")], ())
+    told = next(one for one in said.verdicts if one.decision == "remedy")
+    assert (told.outcome, told.numbers["to_consumer"], told.numbers["demanded"]) == ("none", 84_000, 84_000)
     books = await world.balances()
     assert (books["P1110"], books["P1130"], books["P2010"], books["P2000"]) == (84_000, 0, 0, SOLD)
     await sound(world)
+
+
+@pytest.mark.parametrize("paid", [False, True], ids=["owed", "paid"])
+@pytest.mark.parametrize("outcome", ["merchant", "carrier", "insurer"])
+async def test_brought_back_in_part_then_ruled_another_s_fault(world: World, outcome: str, paid: bool) -> None:
+    """Without a cover 840.00 of 1200.00 had been refunded, and is owed since they have the coat again. Another reviewer
+    rules that the fault is not theirs: all of it is charged to the merchant, and the 360.00 that never left leaves."""
+    case, owed = await in_part(world)
+    if paid:
+        await consumer_pays(world, case, owed, owed.amount)
+    said = await re_ruled(world, case, outcome)
+    assert (said.changed, [one.amount for one in said.refunds], said.recoveries) == (True, [yuan("360.00")], ())
+    assert [one.amount for one in said.repayments] == ([yuan("840.00")] if paid else [])
+    books = await insurer_bears_nothing(world)
+    assert (books["P1110"], books["P1130"], books["P2010"]) == (0, 0, 0)
+    assert (books["P2000"], books["P4000"]) == (SOLD + 114_000, 0)
+    assert await refunded_on_the_line(world) == 120_000
+    await sound(world)
+
+
+@pytest.mark.parametrize("paid", [False, True], ids=["owed", "paid"])
+async def test_brought_back_in_part_then_ruled_for_a_part(world: World, paid: bool) -> None:
+    """80 % are found to be the consumer's fault: of the 840.00 that left 240.00 are the merchant's to bear, and 600.00
+    stay owed; with 10 % they are due 240.00 more, and owe nothing."""
+    case, owed = await in_part(world)
+    if paid:
+        await consumer_pays(world, case, owed, owed.amount)
+    said = await re_ruled(world, case, "consumer", 2, found(severity=80))
+    assert said.refunds == ()
+    assert [one.amount for one in said.repayments] == ([yuan("240.00")] if paid else [])
+    books = await world.balances()
+    assert (books["P1110"], books["P1130"], books["P2010"]) == (0 if paid else 60_000, 0, 0)
+    assert books["P2000"] == SOLD + 22_800
+    said = await re_ruled(world, case, "consumer", 3, found(severity=10))
+    assert [one.amount for one in said.refunds] == [yuan("240.00")]
+    assert [one.amount for one in said.repayments] == ([yuan("600.00")] if paid else [])
+    books = await world.balances()
+    assert (books["P1110"], books["P1130"], books["P2010"], books["P2000"]) == (0, 0, 0, SOLD + 102_600)
+    await sound(world)
+
+
+@pytest.mark.parametrize("rdv", ["max", None])
+async def test_brought_back_then_ruled_against_the_consumer_again_it_stays_owed(world: World, rdv: str | None) -> None:
+    """They have the coat, whatever was found at the door: the ruling on the appeal changes nothing."""
+    case, _ = await in_part(world, rdv)
+    before = await world.balances()
+    said = await re_ruled(world, case, "consumer")
+    assert (said.liable, said.changed, said.refunds) == (Liable.CONSUMER, False, ())
+    assert await world.balances() == before
+    assert before["P1110"] == (84_000 if rdv is None else 120_000)
 
 
 # ---- at the merchant's ----------------------------------------------------------------------------------------------
