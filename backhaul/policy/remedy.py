@@ -24,7 +24,7 @@ def remedy(facts: CaseFacts, result: Consequences, granted: bool, book: PolicyBo
             (Code.NOTHING_TO_REFUND, not result.refund),
             (Code.REFUNDED_IN_FULL, bool(result.refund) and to_consumer == result.refund and not demanded),
             (Code.REFUND_WITHHELD, bool(result.withhold)),
-            (Code.REFUND_REDUCED, not granted and bool(result.relieved)),
+            (Code.REFUND_REDUCED, to_consumer < result.refund if granted else bool(result.relieved)),
             (Code.CONSUMER_OWES, bool(demanded)),
             (Code.NOT_DEMANDED, bool(result.not_demanded)),
             (Code.MERCHANT_INDEMNIFIED, bool(result.indemnify)),
