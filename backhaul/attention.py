@@ -55,6 +55,11 @@ REASONS: dict[str, Attention] = {
     "cancel_requested": Attention(
         "Somebody asked to cancel after the courier had the goods; going on ignores it.", RETRY
     ),
+    # a sign: the story goes on
+    "too_many_messages": Attention(
+        "A door of the case is full and refuses more; the case goes on. Press once you have looked who sends so much.",
+        RETRY,
+    ),
     # our own side
     "reconciliation_difference": Attention(
         "The books, or a provider's statement, are not as an invariant says; retrying looks again.", RETRY
@@ -70,6 +75,9 @@ REASONS: dict[str, Attention] = {
     "step_failed": Attention("A step failed in a way that has no code of its own; its last failure says more.", RETRY),
 }
 """A code that is not here parks the case as `step_failed`, with the code in the headline."""
+
+SIGNS = frozenset({"too_many_messages"})
+"""With these an operator is to look, and nothing is stuck."""
 
 
 def reason_of(code: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from backhaul.attention import SIGNS
 from backhaul.messages import ActionView
 from backhaul.names import ROLE_OF, Update
 
@@ -244,7 +245,7 @@ def refusal(update: Update, now: Situation) -> str | None:
 
 def _close_refusal(now: Situation) -> str | None:
     """Goods that a courier has had are somebody's loss or refund: such a case ends by its story, or by a ruling."""
-    if not now.parked:
+    if not now.parked - SIGNS:
         return "not_parked"
     if now.regions.scanned:
         return "already_picked_up"

@@ -56,6 +56,8 @@ a party decides once is never counted. A workflow's history stays bounded so, in
 MAX_MOVEMENTS, MAX_FACTS = 500, 1_000
 """So many reports of courier and payment provider a case takes; from the first number on none that says only that the
 parcel moves. What is refused stays in the inbox, and polls bring what counts of it."""
+FULL = "too_many_messages"
+"""With this a full door refuses, and why it shows itself to operators."""
 MAX_EVENTS = 100
 ACCOUNT = "account"
 """What a case waits for while a refund needs another account (X19)."""
@@ -185,6 +187,8 @@ class CaseDesk(Desk):
         self.recovery: str | None = None
         self.taken: Counter[tuple[Update, Party]] = Counter()
         """How often a party sent what it could send without end."""
+        self.facts = 0
+        """How many reports of courier and payment provider came in by update."""
         self.seen: set[str] = set()
         self.waybill: str | None = None
         self.courier: str | None = None
@@ -193,7 +197,30 @@ class CaseDesk(Desk):
     def need_room(self, update: Update, by: Party) -> None:
         """Refuse with `too_many_messages` what a party has sent as often as it may."""
         if self.taken[update, by] >= MAX_SAID:
-            reject("too_many_messages")
+            reject(FULL)
+
+    def count(self, update: Update, by: Party) -> None:
+        """A party sent what it could send without end. The last that is taken shows that its door is full."""
+        self.taken[update, by] += 1
+        if self.taken[update, by] == MAX_SAID:
+            self._full(f"the {by.value} sent {update.value} {MAX_SAID} times: no more of it is taken", update.value)
+
+    def need_room_for_report(self, *, moves_only: bool) -> None:
+        """The same for reports of courier and payment provider."""
+        if self.facts >= (MAX_MOVEMENTS if moves_only else MAX_FACTS):
+            reject(FULL)
+
+    def count_report(self) -> None:
+        """The same for reports of courier and payment provider."""
+        self.facts += 1
+        if self.facts == MAX_MOVEMENTS:
+            self._full(f"{MAX_MOVEMENTS} reports came: none is taken that says only that the parcel moves", "movements")
+        elif self.facts == MAX_FACTS:
+            self._full(f"{MAX_FACTS} reports came: no more is taken of courier and payment provider", "reports")
+
+    def _full(self, headline: str, door: str) -> None:
+        self.tell(headline, Party.PLATFORM)
+        self.sign(FULL, headline, door)
 
     @property
     def judged(self) -> Judged:
@@ -256,8 +283,6 @@ class CaseRun(CaseDesk):
         self.order_id = request.order_id
         self.judgement: Judgement | None = None
         self.ready = False
-        self.facts = 0
-        """How many reports of courier and payment provider came in by update."""
         self.pickup_id: str | None = None
         self.bookings: dict[str, Booked] = {}
         """Every visit that was booked, by waybill: a scan may come late."""

@@ -24,9 +24,10 @@ from backhaul.messages import (
     ReportReceiptIssue,
     SubmitEvidence,
     TrackingReport,
+    TrackingStatus,
 )
 from backhaul.names import HEARD, UPDATE_DESCRIPTIONS, Query, Update, WorkflowType
-from workflows.case_run import ACCOUNT, MAX_FACTS, need_findings_on
+from workflows.case_run import ACCOUNT, need_findings_on
 from workflows.correction_run import CorrectionRun
 from workflows.corrections import KINDS
 from workflows.desk import CloseRequested, reject
@@ -90,6 +91,7 @@ class Correction(OperatorDoors):
                 break
             except CloseRequested:
                 desk.close_reason = None
+        await desk.take_down()
         desk.close(outcome)
         desk.publish()
 
@@ -99,7 +101,7 @@ class Correction(OperatorDoors):
 
     @workflow.update(name=Update.PROVIDE_ACCOUNT.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_ACCOUNT])
     def provide_account(self, said: ProvideAccount) -> Ack:
-        self.desk.taken[Update.PROVIDE_ACCOUNT, Party.CONSUMER] += 1
+        self.desk.count(Update.PROVIDE_ACCOUNT, Party.CONSUMER)
         self.desk.mail.account = said
         return self._took("names another account", Party.CONSUMER)
 
@@ -113,7 +115,7 @@ class Correction(OperatorDoors):
 
     @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])
     async def submit_evidence(self, said: SubmitEvidence) -> Ack:
-        self.desk.taken[Update.SUBMIT_EVIDENCE, said.side] += 1
+        self.desk.count(Update.SUBMIT_EVIDENCE, said.side)
         if said.evidence:
             kept = RecordEvidence(case=self.desk.request.case, evidence=said.evidence, at=workflow.now())
             await self.desk.ask_for_update(record_evidence, kept)
@@ -130,14 +132,14 @@ class Correction(OperatorDoors):
 
     @workflow.update(name=Update.REPORT_TRACKING.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_TRACKING])
     def report_tracking(self, said: TrackingReport) -> Ack:
+        self.desk.count_report()
         new = self.desk.receive_tracking(said)
         return self._took(said.status.value if new else "told again", Party.COURIER)
 
     @report_tracking.validator
     def _report_tracking_ok(self, said: TrackingReport) -> None:
         self._follows_a_parcel()
-        if len(self.desk.seen) >= MAX_FACTS:
-            reject("too_many_messages")  # polls bring what counts
+        self.desk.need_room_for_report(moves_only=said.status is TrackingStatus.IN_TRANSIT)
 
     @workflow.update(name=Update.CONFIRM_RECEIPT.value, description=UPDATE_DESCRIPTIONS[Update.CONFIRM_RECEIPT])
     def confirm_receipt(self, said: ConfirmReceipt) -> Ack:

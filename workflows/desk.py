@@ -97,6 +97,12 @@ class Parked:
     alarms: int = 0
     elsewhere: str | None = None
     """The workflow that is parked and has the alarm, where this one only waits for it."""
+    beside: bool = False
+    """A sign that somebody should look, while the story goes on: it is shown after what is stuck."""
+
+    def pressed(self) -> str:
+        """What an operator's retry does, for people."""
+        return f"has looked at {self.step}" if self.beside else f"tries {self.step} again"
 
 
 def reject(code: str, message: str = "") -> NoReturn:
@@ -141,6 +147,8 @@ class Desk:
         self._shown: dict[str, Any] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         self._asides: list[asyncio.Task[Any]] = []
+        self._signs: list[asyncio.Task[None]] = []
+        self._over = False
 
     def stage_name(self) -> str:
         """The word in the search attribute."""
@@ -154,7 +162,7 @@ class Desk:
 
     def publish(self) -> None:
         """Search attributes (only what changed, in one command) and the details for the UI."""
-        wait, parked = self.shown_wait, self.parked[0] if self.parked else None
+        wait, parked = self.shown_wait, self.stuck[0] if self.stuck else None
         alarmed = next((one for one in self.parked if one.elsewhere is None), None)
         due = parked.due if parked else (wait.due if wait else None)
         shown: dict[str, Any] = {
@@ -186,6 +194,11 @@ class Desk:
     def shown_wait(self) -> Wait | None:
         """What people are shown: the story's own wait, else the one beside it that is due first."""
         return self.wait_now or min(self.waits, key=lambda wait: wait.due, default=None)
+
+    @property
+    def stuck(self) -> list[Parked]:
+        """What does not go on by itself, as against mere signs."""
+        return [parked for parked in self.parked if not parked.beside]
 
     @property
     def shows(self) -> frozenset[str]:
@@ -333,6 +346,21 @@ class Desk:
         """Before the close: wait for all that was spawned, and for what goes on aside."""
         while self._tasks or self._asides:
             await (self._tasks or self._asides).pop(0)
+
+    def sign(self, reason: str, headline: str, step: str) -> None:
+        """Have an operator look, beside the story: nothing waits for it, and `take_down` ends it."""
+        if not self._over:
+            self._signs.append(asyncio.create_task(self._sign(reason, headline, step)))
+
+    async def _sign(self, reason: str, headline: str, step: str) -> None:
+        await workflow.wait_condition(lambda: self.ready or self._over)
+        await self.park(reason, headline, step=step, effect=True, freed=lambda: self._over, beside=True)
+
+    async def take_down(self) -> None:
+        """At the close: signs that nobody looked at end with the workflow."""
+        self._over = True
+        while self._signs:
+            await self._signs.pop(0)
 
     @property
     def idle(self) -> bool:
@@ -503,20 +531,26 @@ class Desk:
         freed: Callable[[], bool] | None = None,
         within_s: float | None = None,
         looks_again: bool = False,
+        beside: bool = False,
     ) -> Parked:
         """Say that a human is needed, why, and what to send; go on when freed.
 
         Its deadline raises the alarm again (and again): a parked case is never silent. `freed` is a condition beside
         the operator's commands, such as the arrival of a ruling. With `looks_again` the deadline frees the step, after
-        its alarm: the caller looks whether the trouble is over. Raises CloseRequested when an operator closes."""
+        its alarm: the caller looks whether the trouble is over. Raises CloseRequested when an operator closes; not
+        where it is only a sign, `beside` the story."""
         if reason not in REASONS:
             reason, headline = reason_of(reason), f"{reason}: {headline}"
         span = timedelta(seconds=within_s or self.park_s)
         now = workflow.now()
-        parked = Parked(step, reason, headline, now, now + span, effect, key, skippable, retriable)
-        self.parked.append(parked)
+        parked = Parked(step, reason, headline, now, now + span, effect, key, skippable, retriable, beside=beside)
+        self.put(parked)
         free = freed or (lambda: False)
-        while not (free() or parked.command or self.close_reason):
+
+        def closes() -> bool:
+            return bool(self.close_reason) and not beside
+
+        while not (free() or parked.command or closes()):
             left = parked.due - workflow.now()
             if left <= timedelta(0):
                 parked.alarms += 1
@@ -529,7 +563,7 @@ class Desk:
             self._extended = False
             try:
                 await workflow.wait_condition(
-                    lambda: free() or bool(parked.command or self.close_reason) or self._extended,
+                    lambda: free() or bool(parked.command) or closes() or self._extended,
                     timeout=left,
                     timeout_summary=f"parked, {reason}: {headline}"[:200],
                 )
@@ -537,12 +571,17 @@ class Desk:
                 workflow.logger.warning("still parked", extra={"reason": reason, "step": step})
         self.parked.remove(parked)
         self.publish()
-        if self.close_reason:
+        if closes():
             raise CloseRequested
         return parked
 
+    def put(self, parked: Parked) -> None:
+        """Show what is parked: in order of time, what is stuck before mere signs."""
+        at = len(self.parked) if parked.beside else len(self.stuck)
+        self.parked.insert(at, parked)
+
     def attention(self) -> AttentionView | None:
-        """The oldest parked step, for views."""
+        """The oldest parked step, for views; a sign where nothing is stuck."""
         if not self.parked:
             return None
         parked = self.parked[0]

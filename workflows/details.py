@@ -10,7 +10,7 @@ from backhaul.money import Money
 
 if TYPE_CHECKING:
     from workflows.case_run import CaseRun
-    from workflows.desk import Desk, Parked
+    from workflows.desk import Desk, Parked, Wait
 
 RUNBOOKS = "docs/runbooks"
 
@@ -66,8 +66,13 @@ def headline(desk: Desk) -> str:
             f"**Send** `{attention.send}`",
             f"**Runbook** `{attention.runbook}`",
         )
-        return "\n\n".join(lines)
-    if wait is not None:
-        until = f"{wait.due:%Y-%m-%d %H:%M:%S} UTC"
-        return f"## Waits on {wait.on.value}: {wait.code.replace('_', ' ')} until {until}"
-    return f"## {desk.stage_name()}"
+        return "\n\n".join(lines if desk.stuck else (*lines, _goes_on(desk, wait)))
+    return _goes_on(desk, wait)
+
+
+def _goes_on(desk: Desk, wait: Wait | None) -> str:
+    """What the story waits for by itself."""
+    if wait is None:
+        return f"## {desk.stage_name()}"
+    until = f"{wait.due:%Y-%m-%d %H:%M:%S} UTC"
+    return f"## Waits on {wait.on.value}: {wait.code.replace('_', ' ')} until {until}"

@@ -198,6 +198,7 @@ class Dispute(OperatorDoors):
         )
         verdicts += ended.verdicts
         await desk.join()
+        await desk.take_down()
         desk.publish()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return DisputeOutcome(workflow_id=workflow.info().workflow_id, ruling=desk.found, verdicts=verdicts)
@@ -259,7 +260,7 @@ class Dispute(OperatorDoors):
 
     @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])
     async def submit_evidence(self, said: SubmitEvidence) -> Ack:
-        self.desk.taken[Update.SUBMIT_EVIDENCE, said.side] += 1
+        self.desk.count(Update.SUBMIT_EVIDENCE, said.side)
         if said.evidence:
             kept = RecordEvidence(case=self.desk.request.case, evidence=said.evidence, at=workflow.now())
             await self.desk.ask_for_update(record_evidence, kept)

@@ -32,7 +32,7 @@ class OperatorDoors:
     def retry_step(self, said: RetryStep) -> Ack:
         parked = self.desk.retriable_effect(said.step)
         parked.command = "retry"
-        return self._took(f"tries {parked.step} again", Party.OPERATOR)
+        return self._took(parked.pressed(), Party.OPERATOR)
 
     @retry_step.validator
     def _retry_step_ok(self, said: RetryStep) -> None:
@@ -100,7 +100,7 @@ class OperatorDoors:
 
     @close_case.validator
     def _close_case_ok(self, said: CloseCase) -> None:
-        if not self.desk.parked:
+        if not self.desk.stuck:
             reject("not_parked")
         if self.desk.money_under_way:
             reject("money_under_way")

@@ -65,7 +65,7 @@ from backhaul.names import (
     Update,
     WorkflowType,
 )
-from workflows.case_run import MAX_FACTS, MAX_MOVEMENTS, CaseRun, need_findings_on, need_money_in
+from workflows.case_run import CaseRun, need_findings_on, need_money_in
 from workflows.desk import CloseRequested, reject
 from workflows.stages.appealing import lodge, why_not
 from workflows.stages.authorize import authorize, judge
@@ -190,10 +190,9 @@ class ReturnCase:
         if code is not None:
             reject(code)
 
-    def _allow_fact(self, update: Update, most: int = MAX_FACTS) -> None:
+    def _allow_fact(self, update: Update, *, moves_only: bool = False) -> None:
         self._allow(update)
-        if self.case.facts >= most:
-            reject("too_many_messages")
+        self.case.need_room_for_report(moves_only=moves_only)
 
     def _took(self, what: str, by: Party, *, duplicate: bool = False) -> Ack:
         if what:
@@ -206,7 +205,7 @@ class ReturnCase:
         unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON,  # a start that fails has no decision to wait for
     )
     async def first_decision(self, request_hash: str) -> FirstDecision:
-        self.case.taken[Update.FIRST_DECISION, Party.PLATFORM] += 1
+        self.case.count(Update.FIRST_DECISION, Party.PLATFORM)
         await workflow.wait_condition(lambda: self.case.judgement is not None)
         judged = self.case.judged
         return FirstDecision(
@@ -262,7 +261,7 @@ class ReturnCase:
 
     @workflow.update(name=Update.PROVIDE_WAYBILL.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_WAYBILL])
     async def provide_waybill(self, said: ProvideWaybill) -> Ack:
-        self.case.taken[Update.PROVIDE_WAYBILL, Party.CONSUMER] += 1
+        self.case.count(Update.PROVIDE_WAYBILL, Party.CONSUMER)
         async with self._lock:
             self._allow(Update.PROVIDE_WAYBILL)  # another one may have come in while this one waited
             self.case.taking_waybill = True
@@ -282,7 +281,7 @@ class ReturnCase:
 
     @workflow.update(name=Update.PROVIDE_ACCOUNT.value, description=UPDATE_DESCRIPTIONS[Update.PROVIDE_ACCOUNT])
     def provide_account(self, said: ProvideAccount) -> Ack:
-        self.case.taken[Update.PROVIDE_ACCOUNT, Party.CONSUMER] += 1
+        self.case.count(Update.PROVIDE_ACCOUNT, Party.CONSUMER)
         self.case.mail.account = said
         return self._took("names another account", Party.CONSUMER)
 
@@ -359,7 +358,7 @@ class ReturnCase:
 
     @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])
     async def submit_evidence(self, said: SubmitEvidence) -> Ack:
-        self.case.taken[Update.SUBMIT_EVIDENCE, said.side] += 1
+        self.case.count(Update.SUBMIT_EVIDENCE, said.side)
         if said.evidence:
             kept = RecordEvidence(case=self.case.judged.case, evidence=said.evidence, at=workflow.now())
             await self.case.ask_for_update(record_evidence, kept)
@@ -378,7 +377,7 @@ class ReturnCase:
 
     @workflow.update(name=Update.REPORT_PICKUP.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_PICKUP])
     def report_pickup(self, said: PickupReport) -> Ack:
-        self.case.facts += 1
+        self.case.count_report()
         return self._took("", Party.COURIER, duplicate=not self.case.receive_pickup(said))
 
     @report_pickup.validator
@@ -387,21 +386,20 @@ class ReturnCase:
 
     @workflow.update(name=Update.REPORT_TRACKING.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_TRACKING])
     def report_tracking(self, said: TrackingReport) -> Ack:
-        self.case.facts += 1
+        self.case.count_report()
         new = self.case.receive_tracking(said)
         return self._took(said.status.value if new else "", Party.COURIER, duplicate=not new)
 
     @report_tracking.validator
     def _report_tracking_ok(self, said: TrackingReport) -> None:
-        moves_only = said.status is TrackingStatus.IN_TRANSIT
-        self._allow_fact(Update.REPORT_TRACKING, MAX_MOVEMENTS if moves_only else MAX_FACTS)
+        self._allow_fact(Update.REPORT_TRACKING, moves_only=said.status is TrackingStatus.IN_TRANSIT)
 
     # ---- the payment provider ------------------------------------------------------------------------------
 
     @workflow.update(name=Update.REPORT_PAYMENT.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_PAYMENT])
     def report_payment(self, said: PaymentReport) -> Ack:
         case, key = self.case, said.payment_key
-        case.facts += 1
+        case.count_report()
         if said.news is PaymentNews.SETTLED:
             case.mail.settled.add(key)
         elif key in case.paid_refunds:
@@ -424,7 +422,7 @@ class ReturnCase:
     def retry_step(self, said: RetryStep) -> Ack:
         parked = self.case.parked_effect(said.step)
         parked.command = "retry"
-        return self._took(f"tries {parked.step} again", Party.OPERATOR)
+        return self._took(parked.pressed(), Party.OPERATOR)
 
     @retry_step.validator
     def _retry_step_ok(self, said: RetryStep) -> None:

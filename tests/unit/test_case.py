@@ -117,6 +117,8 @@ REFUSALS: list[tuple[Update, Situation, str | None]] = [
     (Update.APPEAL, Situation(walked(dispute="ruled")), None),
     (Update.APPEAL, Situation(walked(dispute="final"), closed=True), "return_closed"),
     (Update.CLOSE_CASE, Situation(Regions(), parked=frozenset({"pending"}), money_under_way=True), "money_under_way"),
+    (Update.CLOSE_CASE, Situation(Regions(), parked=frozenset({"too_many_messages"})), "not_parked"),
+    (Update.RETRY_STEP, Situation(Regions(), parked=frozenset({"too_many_messages"}), parked_effect=True), None),
     (Update.CLOSE_CASE, Situation(walked(authorization="authorized", logistics="booked")), "not_parked"),
     (Update.CLOSE_CASE, Situation(walked(logistics="courier_rejected"), parked=frozenset({"courier_refused"})), None),
     *(

@@ -42,6 +42,7 @@ async def close(run: CaseRun) -> CaseOutcome:
         await run.park("invariant_broken", f"open at close: {', '.join(left)}", step="close", effect=True)
         await run.wind_up()
         left = run.regions.open_at_close()
+    await run.take_down()
     run.closing = True
     run.outcome = outcome_of(run)
     last_view = status_of(run).model_copy(update={"stage": Stage.CLOSED.value, "closed": True, "actions": ()})

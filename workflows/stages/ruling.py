@@ -147,7 +147,7 @@ async def watch(run: CaseDesk, hearing: Hearing) -> None:
             key=None,
             elsewhere=hearing.workflow_id,
         )
-        run.parked.append(parked)
+        run.put(parked)
     else:
         run.wait_now = Wait(hearing.on, "evidence", now, hearing.due, hearing.told, elsewhere=hearing.workflow_id)
     run.publish()
