@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +10,9 @@ import pytest
 
 from backhaul.names import Role
 from tests.api.place import MERCHANT, OTHER, Place, money, open_place, problem
-from tests.api.test_product import _moved, _open, _picked_up, _until
+from tests.api.test_product import _delivered, _kept, _moved, _open, _picked_up, _until
 from tests.servers.temporal import start_dev_server
+from tests.waiting import eventually
 from tests.workflows.world import World, world
 
 
@@ -40,17 +40,14 @@ def came_back(key: str) -> dict[str, Any]:
     }
 
 
-async def listed(
-    place: Place, path: str, test: Callable[[list[dict[str, Any]]], bool], tries: int = 200
-) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for _ in range(tries):
+async def listed(place: Place, path: str, test: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+    async def seen() -> list[dict[str, Any]]:
+        """The corrections; none where nobody could answer just now."""
         answer = await place.call("GET", f"{path}/corrections", Role.CONSUMER)
-        found = answer.json()["corrections"]
-        if test(found):
-            return found
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"never: {found}")
+        found: list[dict[str, Any]] = answer.json()["corrections"] if answer.is_success else []
+        return found
+
+    return await eventually(seen, lambda found: bool(found) and test(found))
 
 
 async def closed(place: Place, product: World) -> tuple[dict[str, Any], str]:
@@ -93,7 +90,7 @@ async def test_a_refund_that_came_back_is_corrected_once(place: Place, product: 
     assert len(await product.outside.payouts("acc-1")) == 1
     again = came_back(key) | {"event_id": "another-event"}
     assert (await place.webhook(again, sender="psp")).status_code == 202
-    await asyncio.sleep(0.5)
+    await _kept(place, again, _delivered, sender="psp")
     assert len((await place.call("GET", f"{path}/corrections", Role.CONSUMER)).json()["corrections"]) == 1
 
 

@@ -23,6 +23,7 @@ from store import corrections
 from store.tables import RulingRow
 from tests.api.place import MERCHANT, OTHER, Place, open_place, problem, token
 from tests.servers.temporal import start_dev_server
+from tests.waiting import eventually
 from tests.workflows.world import Case, Plan, World, damage, world
 
 
@@ -123,12 +124,7 @@ async def test_a_ruling_is_appealed_against_once(place: Place, product: World) -
     problem(refused, 403, "same_reviewer")
     last = await product.rule(case, "liability", "consumer", by="reviewer-2", overrules=ruling)
 
-    async def asked() -> bool:
-        return (await _applied(place, case, last)).is_success
-
-    for _ in range(100):
-        if await asked():
-            break
+    await eventually(lambda: _applied(place, case, last), lambda answer: answer.is_success, "the ruling is asked for")
     listed = (await place.call("GET", f"{path}/rulings", Role.MERCHANT)).json()["rulings"]
     assert {(one["ruling_id"], one["ruled_by"], one["overrules"]) for one in listed} == {
         (ruling, "approver-1", None),

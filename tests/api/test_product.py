@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from store import inbox
 from store.tables import InboxRow
 from tests.api.place import MERCHANT, Place, a_return, an_order, money, open_place, problem
 from tests.servers.temporal import start_dev_server
+from tests.waiting import eventually
 from tests.workflows.scenarios.telling import books_that_do_not_add_up
 from tests.workflows.world import World, world
 from worker.sweeper import sweep_once
@@ -75,13 +75,13 @@ async def _open_of(place: Place, product: World, order: dict[str, Any]) -> dict[
 
 
 async def _until(place: Place, body: dict[str, Any], test: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    seen: dict[str, Any] = {}
-    for _ in range(300):
-        seen = (await place.call("GET", f"/v1/returns/{body['rma_id']}", Role.MERCHANT)).json()
-        if test(seen):
-            return seen
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"never: {seen}")
+    async def seen() -> dict[str, Any]:
+        """The case; empty where nobody could answer just now."""
+        answer = await place.call("GET", f"/v1/returns/{body['rma_id']}", Role.MERCHANT)
+        found: dict[str, Any] = answer.json() if answer.is_success else {}
+        return found
+
+    return await eventually(seen, lambda found: bool(found) and test(found))
 
 
 def _event(waybill: str, **what: Any) -> dict[str, Any]:
@@ -191,15 +191,16 @@ async def _told(place: Place, event: dict[str, Any], test: Callable[[InboxRow], 
     return await _kept(place, event, test)
 
 
-async def _kept(place: Place, event: dict[str, Any], test: Callable[[InboxRow], bool]) -> InboxRow:
-    row = None
-    for _ in range(300):
+async def _kept(
+    place: Place, event: dict[str, Any], test: Callable[[InboxRow], bool], sender: str = "sandbox"
+) -> InboxRow:
+    async def seen() -> InboxRow | None:
         async with place.store.read() as session:
-            row = await inbox.get(session, "sandbox", event["event_id"])
-        if row is not None and test(row):
-            return row
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"never: {row!r}")
+            return await inbox.get(session, sender, event["event_id"])
+
+    row = await eventually(seen, lambda found: found is not None and test(found))
+    assert row is not None
+    return row
 
 
 def _delivered(row: InboxRow) -> bool:
@@ -257,7 +258,5 @@ async def test_one_event_reaches_every_case_of_the_waybill(place: Place, product
     assert (await place.webhook(event)).status_code == 202
     for body in bodies:
         await _until(place, body, lambda seen: seen["money"]["refunded"]["minor"] == 60_000)
-    async with place.store.read() as session:
-        row = await inbox.get(session, "sandbox", event["event_id"])
-    assert row is not None
+    row = await _kept(place, event, _delivered)
     assert sorted(row.case_keys) == sorted(f"{MERCHANT}/{body['rma_id']}" for body in bodies)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from backhaul.names import Role
 from store import inbox, waybills
 from store.tables import InboxRow
 from tests.api.place import MERCHANT, Place, a_return, problem
+from tests.waiting import eventually
 
 
 def an_event(waybill: str, event_id: str | None = None, status: str = "in_transit") -> dict[str, Any]:
@@ -34,12 +35,13 @@ async def _row(place: Place, event_id: str) -> InboxRow | None:
 
 
 async def _until(place: Place, event_id: str, state: str) -> InboxRow:
-    for _ in range(200):
-        row = await _row(place, event_id)
-        if row is not None and row.state == state:
-            return row
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"never {state}: {row!r}")
+    return await _seen(place, event_id, lambda row: row.state == state)
+
+
+async def _seen(place: Place, event_id: str, test: Callable[[InboxRow], bool]) -> InboxRow:
+    row = await eventually(lambda: _row(place, event_id), lambda row: row is not None and test(row), event_id)
+    assert row is not None
+    return row
 
 
 async def _bind(place: Place, waybill: str, rma_id: str) -> None:
@@ -109,13 +111,7 @@ async def test_an_unknown_waybill_waits_for_its_case(place: Place) -> None:
     waybill = f"W-{uuid.uuid4()}"
     event = an_event(waybill)
     assert (await place.webhook(event)).status_code == 202
-    for _ in range(100):
-        row = await _row(place, event["event_id"])
-        if row is not None and row.error == "waybill_unknown":
-            break
-        await asyncio.sleep(0.05)
-    else:
-        raise AssertionError("never looked at")
+    await _seen(place, event["event_id"], lambda row: row.error == "waybill_unknown")
     rma_id = await _open(place)
     await _bind(place, waybill, rma_id)
     await _until(place, event["event_id"], inbox.DELIVERED)
@@ -143,13 +139,8 @@ async def test_what_a_full_case_refuses_stays_in_the_inbox(place: Place, monkeyp
         patched.setattr(place.backhaul, "report", full)
         event = an_event(waybill)
         await place.webhook(event)
-        for _ in range(100):
-            row = await _row(place, event["event_id"])
-            if row is not None and row.error == f"{MERCHANT}/{rma_id}: too_many_messages":
-                break
-            await asyncio.sleep(0.05)
-        else:
-            raise AssertionError(f"never refused: {row!r}")
+        refused = f"{MERCHANT}/{rma_id}: too_many_messages"
+        row = await _seen(place, event["event_id"], lambda row: row.error == refused)
         assert row.state == inbox.RECEIVED
     await _until(place, event["event_id"], inbox.DELIVERED)
 

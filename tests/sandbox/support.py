@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 from standardwebhooks.webhooks import Webhook
@@ -17,22 +14,11 @@ from starlette.routing import Route
 
 from sandbox.common.serve import RunningServer
 from sandbox.common.tls import tls
+from tests.waiting import eventually
 
-T = TypeVar("T")
 Json = dict[str, Any]
 TOKEN, CONTROL_TOKEN = "the-token", "the-control-token"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-async def eventually(probe: Callable[[], Awaitable[T]], wanted: Callable[[T], bool] = bool, within: float = 60) -> T:
-    """Poll until the probe's result is wanted; fail with the last result."""
-    end = time.monotonic() + within
-    while True:
-        result = await probe()
-        if wanted(result):
-            return result
-        assert time.monotonic() < end, f"never came: {result!r}"
-        await asyncio.sleep(0.02)
 
 
 class Api:

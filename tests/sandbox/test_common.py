@@ -19,7 +19,8 @@ from sandbox.common.settings import PartySettings
 from sandbox.control import PspControl
 from sandbox.parties import Parties
 from sandbox.psp import create_app
-from tests.sandbox.support import CONTROL_TOKEN, TOKEN, Api, eventually
+from tests.sandbox.support import CONTROL_TOKEN, TOKEN, Api
+from tests.waiting import eventually
 
 REFUND = {"payment_id": "pay-1", "amount": 500, "currency": "CNY", "payee": "consumer-1"}
 

@@ -8,7 +8,8 @@ import httpx2
 import pytest
 
 from sandbox.parties import Parties
-from tests.sandbox.support import Api, Json, book, booking, events, eventually, item
+from tests.sandbox.support import Api, Json, book, booking, events, item
+from tests.waiting import eventually
 
 DAMAGE: Json = {"finding": "damage", "severity": 30, "quantity": 1, "consumer": "agrees"}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sandbox.parties import Parties
-from tests.sandbox.support import Api, Json, book, events, eventually
+from tests.sandbox.support import Api, Json, book, events
+from tests.waiting import eventually
 
 QUICK = [{"after_ms": 30}]
 

@@ -8,7 +8,8 @@ import httpx2
 import pytest
 
 from sandbox.parties import Parties
-from tests.sandbox.support import Api, Json, eventually
+from tests.sandbox.support import Api, Json
+from tests.waiting import eventually
 
 RDV: Json = {
     "coverage_id": "cov-rdv", "order_id": "o1", "kind": "RDV", "sum_insured": 120_000, "currency": "CNY",

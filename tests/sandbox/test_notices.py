@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sandbox.parties import Parties
-from tests.sandbox.support import Api, Json, eventually
+from tests.sandbox.support import Api, Json
+from tests.waiting import eventually
 
 NOTICE: Json = {"recipient": "consumer:c1", "subject": "m1/r1", "about": "offer", "en": "An offer.", "zh": "挽单。"}
 

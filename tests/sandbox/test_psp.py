@@ -6,7 +6,8 @@ import httpx2
 import pytest
 
 from sandbox.parties import Parties
-from tests.sandbox.support import Api, Json, eventually
+from tests.sandbox.support import Api, Json
+from tests.waiting import eventually
 
 REFUND = {"payment_id": "pay-1", "amount": 500, "currency": "CNY", "payee": "consumer-1"}
 PAYOUT = {"payee": "m1", "amount": 36_000, "currency": "CNY", "reference": "claim-1"}

@@ -9,7 +9,8 @@ import pytest
 
 from sandbox.common.serve import serve
 from sandbox.parties import Parties
-from tests.sandbox.support import SECRET, Api, Json, Receiver, eventually
+from tests.sandbox.support import SECRET, Api, Json, Receiver
+from tests.waiting import eventually
 
 REFUND = {"payment_id": "pay-1", "amount": 500, "currency": "CNY", "payee": "consumer-1"}
 

@@ -10,7 +10,8 @@ import pytest
 from sandbox.common.serve import serve
 from sandbox.courier import CourierSettings, create_app
 from sandbox.parties import Parties
-from tests.sandbox.support import CONTROL_TOKEN, SECRET, TOKEN, Api, Json, Receiver, book, events, eventually, item
+from tests.sandbox.support import CONTROL_TOKEN, SECRET, TOKEN, Api, Json, Receiver, book, events, item
+from tests.waiting import eventually
 
 QUICK: Json = {
     "visits": [{"after_ms": 30}],

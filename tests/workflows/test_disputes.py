@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from backhaul.facts import Party
 from backhaul.ids import CaseId, correction_id, dispute_id, parse_dispute_id
 from backhaul.messages import ApplyRuling, ConfirmReceipt, CorrectionOutcome, RetryStep, SubmitEvidence
 from tests.servers.temporal import start_dev_server
+from tests.waiting import eventually
 from tests.workflows.world import World, cny, damage, world
 
 
@@ -36,12 +37,9 @@ async def test_a_terminated_dispute_is_opened_again_and_only_the_dispute_raises_
     assert "Dispute 2 of" in await case.dispute_shows(2)
 
     ours = CaseId(case.request.merchant_id, case.request.rma_id)
-    for _ in range(100):  # visibility is a moment late
-        found = await stuck(full.env.client, 10)
-        if [one.reason for one in found] == ["ruling_needed"]:
-            break
-        await asyncio.sleep(0.1)
-    (only,) = found
+    (only,) = await eventually(  # visibility is a moment late
+        lambda: stuck(full.env.client, 10), lambda found: [one.reason for one in found] == ["ruling_needed"]
+    )
     assert (only.workflow_id, parse_dispute_id(only.workflow_id)) == (dispute_id(ours, 2), (ours, 2))
     assert only.send.startswith("apply_ruling")
     assert only.due is not None
@@ -76,24 +74,21 @@ async def test_an_appeal_that_was_kept_is_heard_after_the_close(full: World) -> 
     handle = full.env.client.get_workflow_handle(correction_id(ours, 1), result_type=CorrectionOutcome)
     for side in ("consumer", "merchant"):
         said = SubmitEvidence(nothing_more=True, by=Party(side))
-        for _ in range(100):
-            try:
-                await full.backhaul.report_correction(ours, 1, "submit_evidence", said)
-                break
-            except BackhaulError:
-                await asyncio.sleep(0.1)
-    for _ in range(100):
-        status = await full.backhaul.correction(ours, 1)
-        if status.attention is not None and status.attention.reason == "ruling_needed":
-            break
-        await asyncio.sleep(0.1)
+        await full.asked(
+            partial(full.backhaul.report_correction, ours, 1, "submit_evidence", said), lambda ack: ack.recorded, side
+        )
+    await full.asked(
+        partial(full.backhaul.correction, ours, 1),
+        lambda status: status.attention is not None and status.attention.reason == "ruling_needed",
+        "asked for a ruling",
+    )
     mine = await full.rule(case, "liability", "merchant")
     with pytest.raises(BackhaulError) as own:
         await full.backhaul.report_correction(ours, 1, "apply_ruling", ApplyRuling(ruling_id=mine))
     assert own.value.code == "same_reviewer"
     last = await full.rule(case, "liability", "merchant", by="reviewer-2", overrules=first)
     await full.backhaul.report_correction(ours, 1, "apply_ruling", ApplyRuling(ruling_id=last))
-    corrected = await asyncio.wait_for(handle.result(), 60)
+    corrected = await handle.result()
     assert (corrected.outcome, corrected.regions["dispute"]) == ("corrected", "final")
     totals: dict[str, int] = {}
     for template, minor in await case.entries():

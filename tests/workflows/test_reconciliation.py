@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from backhaul.reconciliation import ReconcileRequest, ReconciliationReport, Reso
 from store import corrections, ledger
 from store.reconcile import findings
 from tests.replay.recorded import commands_of, record
+from tests.waiting import eventually
 from tests.workflows.scenarios.refunds import accepted, bounce, refund_key
 from tests.workflows.world import Plan, World, cny
 
@@ -39,15 +39,22 @@ async def begin(world: World, **wanted: Any) -> WorkflowHandle[Any, Reconciliati
 
 
 async def parked(handle: WorkflowHandle[Any, ReconciliationReport]) -> ReconciliationReport:
-    for _ in range(200):
-        report: ReconciliationReport | None = await handle.query(
+    return await until(handle, lambda report: report.open > 0, "a finding")
+
+
+async def until(
+    handle: WorkflowHandle[Any, ReconciliationReport], test: Callable[[ReconciliationReport], bool], what: str
+) -> ReconciliationReport:
+    async def seen() -> ReconciliationReport | None:
+        found: ReconciliationReport | None = await handle.query(
             REPORT_QUERY,
             result_type=ReconciliationReport | None,  # type: ignore[arg-type]
         )
-        if report is not None and report.open:
-            return report
-        await asyncio.sleep(0.05)
-    raise AssertionError("it never found anything")
+        return found
+
+    report = await eventually(seen, lambda found: found is not None and test(found), what)
+    assert report is not None
+    return report
 
 
 @pytest.fixture(autouse=True)
@@ -121,12 +128,7 @@ async def test_a_parked_run_looks_again_by_itself(skipping: World) -> None:
     handle = await begin(skipping)
     first = await parked(handle)
     await skipping.env.sleep(100_000)
-    for _ in range(200):
-        report = await handle.query(REPORT_QUERY, result_type=ReconciliationReport)
-        if report.at > first.at:
-            break
-        await asyncio.sleep(0.05)
-    assert report.at > first.at
+    report = await until(handle, lambda report: report.at > first.at, "another look")
     assert report.findings[0].since == first.findings[0].since, "one finding, found twice"
     await handle.execute_update(
         RESOLVE_FINDING, ResolveFinding(finding_id=report.findings[0].finding_id, note="a test payment")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from store import ledger, settlement
 from store.tables import BatchRow
 from tests.approvals import CreateApproval, create_approval
 from tests.servers.temporal import start_dev_server
+from tests.waiting import eventually
 from tests.workflows.world import Plan, World, cny, world
 from worker.sweeper import sweep_once
 
@@ -70,14 +71,6 @@ async def balance(full: World, account: P, merchant: str) -> int:
         return (await ledger.balance(session, account, "CNY", party=merchant)).minor
 
 
-async def until(test: Callable[[], Awaitable[bool]], what: str) -> None:
-    for _ in range(400):
-        if await test():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"{what} never came")
-
-
 class Child:
     """One merchant's settlement at a cut, and what an operator does to it."""
 
@@ -86,16 +79,12 @@ class Child:
 
     async def parked(self) -> str:
         """The reason, as the search attribute shows it."""
-        found = ""
 
-        async def seen() -> bool:
-            nonlocal found
+        async def seen() -> str:
             attributes = (await self.handle.describe()).search_attributes
-            found = str((attributes.get("ReturnAttention") or [""])[0])
-            return bool(found)
+            return str((attributes.get("ReturnAttention") or [""])[0])
 
-        await until(seen, "parked")
-        return found
+        return await eventually(seen, what="parked")
 
     async def say(self, update: str, body: Any) -> None:
         await self.handle.execute_update(update, body)

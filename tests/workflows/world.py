@@ -6,8 +6,6 @@ The courier of the sandbox is held back by a script, so that every report comes 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -59,6 +57,7 @@ from store.engine import Store
 from store.tables import PickupRow
 from tests.approvals import CreateApproval, create_approval
 from tests.gateways.outside import TOKEN, Outside, outside
+from tests.waiting import PATIENCE_S, eventually
 from worker.registry import activities_of, build_workers
 
 COAT = 120_000
@@ -132,28 +131,18 @@ class Case:
         """The typed view."""
         return await self.world.backhaul.status(self.request.merchant_id, self.request.rma_id)
 
-    async def until(self, test: Any, what: str = "", tries: int = 200) -> CaseStatus:
+    async def until(self, test: Any, what: str = "condition") -> CaseStatus:
         """Poll the view until it fits."""
-        status = await self.status()
-        for _ in range(tries):
-            if test(status):
-                return status
-            await asyncio.sleep(0.05)
-            status = await self.status()
-        raise AssertionError(f"{what or 'condition'} never came: {status.model_dump_json(indent=1)}")
+        return await eventually(self.status, test, what, tell=lambda status: status.model_dump_json(indent=1))
 
     async def waits_for(self, code: str) -> CaseStatus:
         """Until the case waits for this."""
         return await self.until(lambda s: s.waiting is not None and s.waiting.code == code, f"waiting for {code}")
 
-    async def until_told(self, recipient: str, about: str, tries: int = 200) -> None:
+    async def until_told(self, recipient: str, about: str) -> None:
         """Until the inbox delivered this."""
         subject = f"{self.request.merchant_id}/{self.request.rma_id}"
-        for _ in range(tries):
-            if (recipient, about) in await self.world.outside.told(subject):
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"{recipient} was never told {about}")
+        await eventually(lambda: self.world.outside.told(subject), lambda told: (recipient, about) in told, about)
 
     async def asked(self, code: str) -> WaitView:
         """Until the case waits for this and the party was told; the wait."""
@@ -259,12 +248,12 @@ class Case:
         match = f"{self.request.merchant_id}/{self.request.rma_id}"
         waybill = (await self.until(lambda s: s.waybill is not None, "a waybill")).waybill or ""
         await self.world.outside.control("courier", "release", {"match": match})
-        for _ in range(200):
-            told = await self.world.outside.gateways.courier("sandbox").events(waybill)
-            if told and (until is None or until in {one.movement for one in told}):
-                return
-            await asyncio.sleep(0.02)
-        raise AssertionError("the courier never came")
+        courier = self.world.outside.gateways.courier("sandbox")
+        await eventually(
+            lambda: courier.events(waybill),
+            lambda told: bool(told) and (until is None or until in {one.movement for one in told}),
+            "the courier",
+        )
 
     async def posted(self, template: str) -> dict[str, int]:
         """What one template moved on the case: account to debits less credits, in minor units; nothings left out."""
@@ -460,14 +449,16 @@ class World:
             await create_approval(session, n, request, "boss-1", await self.now())
         return n
 
-    async def asked(self, ask: Any, test: Any, what: str = "", tries: int = 200) -> Any:
-        """Ask until the answer fits."""
-        for _ in range(tries):
-            with contextlib.suppress(BackhaulError):
-                if test(answer := await ask()):
-                    return answer
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"{what or 'condition'} never came")
+    async def asked(self, ask: Any, test: Any, what: str = "condition") -> Any:
+        """Ask until there is an answer, and it fits."""
+
+        async def answer() -> tuple[Any, ...]:
+            try:
+                return (await ask(),)
+            except BackhaulError:
+                return ()
+
+        return (await eventually(answer, lambda found: bool(found) and test(found[0]), what))[0]
 
     async def trial_balance(self) -> dict[str, dict[str, dict[str, int]]]:
         """Per book, account and currency."""
@@ -485,7 +476,7 @@ async def world(
     async with outside(folder) as parties:
         activities = activities_of(store, parties.gateways, load_library(books), book)
         async with build_workers(env.client, activities):
-            yield World(env, store, parties, Backhaul(env.client))
+            yield World(env, store, parties, Backhaul(env.client, patience=timedelta(seconds=PATIENCE_S)))
     await store.close()
 
 

@@ -5,7 +5,6 @@ A recovery starts as the case ends and outlives it, so that time is let pass by 
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,17 +40,8 @@ class Recovering:
 
     async def until(self, test: Any, what: str) -> RecoveryStatus:
         """Poll the view until it fits."""
-        status: RecoveryStatus | None = None
-        for _ in range(200):
-            try:
-                status = await self.status()
-            except Refusal:  # not started yet
-                await asyncio.sleep(0.05)
-                continue
-            if test(status):
-                return status
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"{what} never came: {status}")
+        found: RecoveryStatus = await self.case.world.asked(self.status, test, what)  # refused until it is started
+        return found
 
     async def waits(self, code: str) -> datetime:
         """Until it waits for this; until when."""
