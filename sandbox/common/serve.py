@@ -29,11 +29,15 @@ class RunningServer:
     _server: _Server
     _task: asyncio.Task[None]
 
-    async def stop(self) -> None:
-        """Stop accepting, let go of answers that a fault holds back, close the book. Safe to call twice."""
+    def let_go(self) -> None:
+        """Let go of answers that a fault holds back; none is held from now on."""
         on_stop = getattr(self._app.state, "on_stop", None)
         if on_stop is not None:
             on_stop()
+
+    async def stop(self) -> None:
+        """Stop accepting, let go of answers that a fault holds back, close the book. Safe to call twice."""
+        self.let_go()
         self._server.should_exit = True
         await asyncio.wait({self._task})
         if not self._task.cancelled():

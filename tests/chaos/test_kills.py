@@ -1,13 +1,11 @@
 """The worker dies by SIGKILL in the middle of a payment and is started again: one success outside, one entry inside.
 
-The provider is slow on purpose, so that the kill comes when the request is out and the answer is not in: after the
-effect's row says `sent`, before its result is written.
+The provider holds the request until the worker is dead, so that the kill comes when the request is out and the answer
+is not in: after the effect's row says `sent`, before its result is written.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +16,6 @@ from sqlmodel import col, select
 
 from activities.contract import CycleOutcome, CycleRequest
 from backhaul.client import Backhaul
-from backhaul.errors import Transient
 from backhaul.messages import ConfirmReceipt
 from backhaul.names import QUEUE, WorkflowType
 from store.engine import Store
@@ -26,14 +23,10 @@ from store.tables import EffectRow, EntryRow
 from tests.chaos.workers import WorkerProcess
 from tests.gateways.outside import outside
 from tests.servers.temporal import start_dev_server
+from tests.waiting import eventually
 from tests.workflows.world import Case, Plan, World, damage
 
-SLOW = {"kind": "latency", "probability": 1.0, "ms": 700}
-pytestmark = pytest.mark.timeout(300)
-
-RECOVERY = 120.0
-"""Seconds that a killed worker's case may take to answer again. The server gives a lost workflow task up after ten, and
-may do so twice; until then a query waits, and `Transient` after the client's patience is its honest answer."""
+HELD = {"kind": "latency", "probability": 1.0, "ms": 600_000}
 
 
 @dataclass
@@ -45,25 +38,23 @@ class Killable:
 
     async def kill_when_sent(self, kind: str) -> str:
         """Kill the worker when a payment of this kind is out and not answered; start another. The payment's key."""
-        for _ in range(600):
+
+        async def sent() -> EffectRow | None:
             async with self.world.store.read() as session:
                 query = select(EffectRow).where(EffectRow.state == "sent", EffectRow.kind == kind)
-                row = (await session.exec(query)).first()
-            if row is not None:
-                await self.worker.kill()
-                await self.worker.start()
-                return row.key
-            await asyncio.sleep(0.02)
-        raise AssertionError(f"no effect of kind {kind} was ever sent")
+                return (await session.exec(query)).first()
+
+        row = await eventually(sent, what=f"a {kind} that is out")
+        assert row is not None
+        await self.worker.kill()
+        self.world.outside.servers["psp"].let_go()
+        await self.worker.start()
+        return row.key
 
     async def region(self, case: Case, region: str, value: str) -> None:
-        """Until a region of the case says so, asked again where no worker could answer."""
-        said = ""
-        async with asyncio.timeout(RECOVERY):
-            while said != value:
-                await asyncio.sleep(0.1)
-                with contextlib.suppress(Transient):
-                    said = (await case.status()).regions[region]
+        """Until a region of the case says so. The server gives a lost workflow task up after ten seconds, and may do
+        so twice; until then a query waits, and `Transient` after the client's patience is its honest answer."""
+        await self.world.asked(case.status, lambda status: status.regions[region] == value, f"{region} {value}")
 
     async def proved_once(self, key: str, template: str) -> None:
         """One success in the provider's statement, one entry in the journal."""
@@ -90,8 +81,8 @@ async def killable(tmp_path: Path) -> AsyncIterator[Killable]:
             await store.close()
 
 
-async def _slow(killable: Killable, path: str) -> None:
-    await killable.world.outside.faults("psp", {"match": f"POST {path}", **SLOW})
+async def _held(killable: Killable, path: str) -> None:
+    await killable.world.outside.faults("psp", {"match": f"POST {path}", **HELD})
 
 
 async def _deliver(case: Case) -> None:
@@ -100,7 +91,7 @@ async def _deliver(case: Case) -> None:
 
 
 async def test_killed_in_the_middle_of_the_refund(killable: Killable) -> None:
-    await _slow(killable, "/v1/refunds")
+    await _held(killable, "/v1/refunds")
     case = await killable.world.open()
     await case.waits_for("pickup")
     await case.pickup()
@@ -110,7 +101,7 @@ async def test_killed_in_the_middle_of_the_refund(killable: Killable) -> None:
 
 
 async def test_killed_in_the_middle_of_the_advance(killable: Killable) -> None:
-    await _slow(killable, "/v1/payouts")
+    await _held(killable, "/v1/payouts")
     case = await killable.world.open()
     await case.waits_for("pickup")
     await case.pickup(findings=[damage(30)])
@@ -127,7 +118,7 @@ async def test_killed_in_the_middle_of_the_settlement(killable: Killable) -> Non
     await _deliver(case)
     await case.say("confirm_receipt", ConfirmReceipt())
     await case.end()
-    await _slow(killable, "/v1/payouts")
+    await _held(killable, "/v1/payouts")
     cycle = await killable.world.env.client.start_workflow(
         WorkflowType.SETTLEMENT_CYCLE.value,
         CycleRequest(cut="kill-1"),
