@@ -66,7 +66,7 @@ class Killable:
 
 @pytest.fixture
 async def killable(tmp_path: Path) -> AsyncIterator[Killable]:
-    """A worker process under the demo's book, on a full server of its own: no other test's cases, no other worker."""
+    """A worker process on a full server of its own: no other test's cases, no other worker."""
     store = Store(f"sqlite:///{tmp_path}/backhaul.db")
     await store.create_all()
     async with start_dev_server(tmp_path) as dev_server, outside(tmp_path) as parties:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.gateways.outside import TOKEN, Outside
+from tests.workflows.world import BRISK
 
 
 class WorkerProcess:
@@ -25,7 +26,8 @@ class WorkerProcess:
             "BACKHAUL_PAYMENTS": json.dumps(servers["psp"]),
             "BACKHAUL_INSURER": json.dumps(servers["insurer"]),
             "BACKHAUL_NOTICES": json.dumps(servers["notices"]),
-            "BACKHAUL_POLICY_BOOK": "demo",
+            "BACKHAUL_POLICY_BOOK": BRISK.stem,
+            "BACKHAUL_POLICY_BOOKS": str(BRISK),
             "BACKHAUL_HEALTH_ADDRESS": "127.0.0.1:0",
         }
         self._log = log

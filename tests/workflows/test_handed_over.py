@@ -1,6 +1,6 @@
 """What goes on after the case: recovery from the carrier and from withheld money, the settlement cycle, the schedule.
 
-On the full server under the book of the demo, since the time-skipping one stops skipping once a child is handed over.
+On the full server, since the time-skipping one stops skipping once a child is handed over.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from backhaul.names import QUEUE, WorkflowType
 from store import ledger
 from tests.replay.recorded import record
 from tests.servers.temporal import start_dev_server
-from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage, objection, world
+from tests.workflows.world import BRISK, Case, Plan, World, at_receipt, cny, damage, objection, world
 
 
 @pytest.fixture
 async def full(tmp_path: Path) -> AsyncIterator[World]:
-    """The product on a full server, timers in seconds."""
-    async with start_dev_server(tmp_path) as environment, world(environment, tmp_path, book="demo") as running:
+    """The product on a full server."""
+    async with (
+        start_dev_server(tmp_path) as environment,
+        world(environment, tmp_path, book="brisk", books=BRISK) as running,
+    ):
         yield running
 
 

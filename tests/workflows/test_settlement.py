@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
@@ -24,17 +23,22 @@ from store.tables import BatchRow
 from tests.approvals import CreateApproval, create_approval
 from tests.servers.temporal import start_dev_server
 from tests.waiting import eventually
-from tests.workflows.world import Plan, World, cny, world
+from tests.workflows.world import BRISK, Plan, World, cny, world
 from worker.sweeper import sweep_once
 
 SALE = 113_964
 """A coat of 1200.00 less 5 % and the premium of 0.36."""
+RECEIVABLE = timedelta(days=30)
+A_WHILE = timedelta(hours=6)
 
 
 @pytest.fixture
 async def full(tmp_path: Path) -> AsyncIterator[World]:
-    """The product on a full server, under the book of the demo: a shortfall is a receivable for 20 seconds."""
-    async with start_dev_server(tmp_path) as environment, world(environment, tmp_path, book="demo") as running:
+    """The product on a full server."""
+    async with (
+        start_dev_server(tmp_path) as environment,
+        world(environment, tmp_path, book="brisk", books=BRISK) as running,
+    ):
         yield running
 
 
@@ -64,6 +68,15 @@ async def charge(full: World, merchant: str, order: str, minor: int) -> None:
 async def batch_of(full: World, merchant: str, cut: str) -> BatchRow:
     async with full.store.read() as session:
         return await settlement.need_batch(session, f"{merchant}:{cut}.CNY")
+
+
+async def ages(full: World, merchant: str, cut: str, span: timedelta) -> None:
+    """A batch was formed, and its merchant told of it, so much earlier."""
+    async with full.store.transaction() as session:
+        batch = await settlement.need_batch(session, f"{merchant}:{cut}.CNY")
+        batch.formed_at -= span
+        batch.told_at = None if batch.told_at is None else batch.told_at - span
+        session.add(batch)
 
 
 async def balance(full: World, account: P, merchant: str) -> int:
@@ -195,9 +208,10 @@ async def test_a_small_shortfall_is_written_off_at_its_time_and_not_before(full:
     )
     assert await full.outside.told("m:c2.CNY") == [("merchant:m", "shortfall")]
     assert (await batch_of(full, "m", "c2")).told_at is not None
+    await ages(full, "m", "c2", RECEIVABLE - A_WHILE)
     await cycle(full, "c3")
     assert (await batch_of(full, "m", "c2")).state == "shortfall"
-    await asyncio.sleep(20.5)
+    await ages(full, "m", "c2", A_WHILE)
     await cycle(full, "c4")
     assert (await batch_of(full, "m", "c2")).state == "written_off"
     assert await balance(full, P.MERCHANT_RECEIVABLE, "m") == 0
@@ -215,7 +229,7 @@ async def test_a_shortfall_that_the_merchant_was_not_told_of_has_no_end(full: Wo
     assert (await cycle(full, "c2")).left == 1
     child = Child(full, "m", "c2")
     assert await child.parked() == "notice_undelivered"
-    await asyncio.sleep(20.5)
+    await ages(full, "m", "c2", RECEIVABLE + A_WHILE)
     await cycle(full, "c3")
     batch = await batch_of(full, "m", "c2")
     assert (batch.state, batch.told_at) == ("shortfall", None)
@@ -235,7 +249,7 @@ async def test_a_large_shortfall_waits_for_a_second_person(full: World) -> None:
     await cycle(full, "c1")
     await charge(full, "m", order, 400_000)
     await cycle(full, "c2")
-    await asyncio.sleep(20.5)
+    await ages(full, "m", "c2", RECEIVABLE)
     assert (await cycle(full, "c3")).left == 1
     child = Child(full, "m", "c3")
     assert await child.parked() == "approval_required"

@@ -62,6 +62,8 @@ from worker.registry import activities_of, build_workers
 
 COAT = 120_000
 """The coat of domain 6: 1200.00."""
+BRISK = Path(__file__).with_name("brisk.toml")
+"""The policy book of tests in real time; its version is the file's name."""
 _NUMBERS = itertools.count(1)
 
 
