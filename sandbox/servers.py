@@ -7,12 +7,15 @@ carry the official binaries and put them among the environment's scripts.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import sysconfig
+from contextlib import suppress
 from pathlib import Path
 
 CLI_VARIABLE = "BACKHAUL_TEMPORAL_CLI"
+PORTS = range(20_000, 32_000)
 
 
 class BinaryMissing(RuntimeError):
@@ -35,11 +38,13 @@ def find_time_skipping_server() -> Path:
 
 
 def free_port() -> int:
-    """A loopback TCP port that is free now. Another process may take it first: be ready to ask again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback TCP port that is free now, below those that a system gives away by itself: hardly anybody takes it
+    before it is used."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _find(program: str, *, wheel: str) -> Path:

@@ -27,6 +27,7 @@ from backhaul.errors import CODES
 from backhaul.names import Role
 from store.engine import Store
 from tests.api.place import MERCHANT, new_store, open_place, token
+from tests.waiting import PATIENCE_S
 
 BUSY = {502, 503, 504}
 """What is no bug: nobody works for the cases here, so that some answers never come."""
@@ -47,10 +48,10 @@ def served(dev_server: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFac
     found: list[Served] = []
     thread = threading.Thread(target=lambda: asyncio.run(_serve(address, folder, found, ready, stop)))
     thread.start()
-    assert ready.wait(30)
+    assert ready.wait(PATIENCE_S)
     yield found[0]
     stop.set()
-    thread.join(30)
+    thread.join(PATIENCE_S)
 
 
 async def _serve(
@@ -92,7 +93,7 @@ def test_every_answer_is_described(case: Case[Any], served: Served) -> None:
         role = Role(roles[0])
         bound = MERCHANT if role in {Role.CONSUMER, Role.MERCHANT} else None
         headers["Authorization"] = f"Bearer {token(role, bound)}"
-    answer = case.call(base_url=served.url, headers=headers)
+    answer = case.call(base_url=served.url, headers=headers, timeout=PATIENCE_S)
     assert answer.status_code != 500, answer.text
     if answer.status_code >= 400:
         assert answer.headers["content-type"][0] == MEDIA_TYPE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 
 from api.guard import BODY_LIMIT
 from api.problems import STATUS
+from api.routes import health
 from backhaul.errors import CODES
 from backhaul.names import Role
 from tests.api.place import Place, a_return, problem
+from tests.waiting import PATIENCE_S
 
 ERRORS = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 
@@ -92,7 +95,8 @@ async def test_a_bug_tells_nothing(place: Place, monkeypatch: pytest.MonkeyPatch
     assert "secret" not in answer.text
 
 
-async def test_health(place: Place) -> None:
+async def test_health(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PATIENCE", timedelta(seconds=PATIENCE_S))
     assert (await place.call("GET", "/livez", role=None)).json() == {"status": "ok"}
     assert (await place.call("GET", "/readyz", role=None)).json() == {"database": "ok", "temporal": "ok"}
 

@@ -21,6 +21,7 @@ from backhaul.errors import Refusal
 from backhaul.names import Role
 from sandbox.servers import free_port
 from store.migrate import migrate
+from tests.waiting import PATIENCE_S
 
 ENTRY = {"token": "a-token-long-enough-1", "role": "merchant", "identity": "shop-1", "merchant_id": "M-1"}
 
@@ -52,25 +53,26 @@ def test_it_serves_without_temporal_and_stops_when_told(
     environment: dict[str, str], process: subprocess.Popen[bytes]
 ) -> None:
     url = f"http://127.0.0.1:{environment['BACKHAUL_API_PORT']}"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            alive = httpx2.get(f"{url}/livez", timeout=2)
+            alive = httpx2.get(f"{url}/livez", timeout=PATIENCE_S)
             break
         except httpx2.TransportError:
             assert process.poll() is None, process.stderr and process.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.1)
     assert alive.json() == {"status": "ok"}
-    ready = httpx2.get(f"{url}/readyz", timeout=20)
+    ready = httpx2.get(f"{url}/readyz", timeout=PATIENCE_S)
     assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
     assert "temporal" in ready.json()["detail"]
     assert "database" not in ready.json()["detail"]
-    listed = httpx2.get(f"{url}/v1/returns", headers={"Authorization": f"Bearer {ENTRY['token']}"}, timeout=5)
+    bearer = {"Authorization": f"Bearer {ENTRY['token']}"}
+    listed = httpx2.get(f"{url}/v1/returns", headers=bearer, timeout=PATIENCE_S)
     assert listed.json() == {"cases": [], "next": None}
     assert "server" not in listed.headers
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
 
 
 def test_blank_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:

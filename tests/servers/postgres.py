@@ -46,7 +46,7 @@ SETTINGS = {
     "logging_collector": "off",
 }
 UNPRIVILEGED = ("nobody", "postgres", "daemon")
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 
 
 class NoPostgres(RuntimeError):
@@ -186,7 +186,7 @@ def _wait_until_ready(admin: URL, server: subprocess.Popen[bytes], log: Path) ->
         if server.poll() is not None:
             raise NoPostgres(f"postgres ended with {server.returncode}: {log.read_text(errors='replace')[-2000:]}")
         try:
-            psycopg.connect(plain, connect_timeout=2).close()
+            psycopg.connect(plain, connect_timeout=10).close()
             return
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
@@ -198,7 +198,7 @@ def migrate(url: str) -> None:
     """Bring a database to the newest schema, the way a deployment does it."""
     environment = {**os.environ, "BACKHAUL_DATABASE_URL": url}
     done = subprocess.run(
-        [sys.executable, "-m", "store.migrate"], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "store.migrate"], env=environment, capture_output=True, text=True, timeout=300
     )
     if done.returncode != 0:
         raise RuntimeError(f"python -m store.migrate failed:\n{done.stdout}{done.stderr}")

@@ -11,10 +11,18 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from store.engine import Store
+from tests.waiting import PATIENCE_S
 from worker import health
 from worker.health import database_answers, serve_health, temporal_answers
 
 FREE = "127.0.0.1:0"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that is late on a busy machine is no "no"."""
+    monkeypatch.setattr(health, "CHECK_TIMEOUT_S", PATIENCE_S)
+    monkeypatch.setattr(health, "REQUEST_TIMEOUT_S", PATIENCE_S)
 
 
 async def yes() -> bool:
@@ -26,7 +34,7 @@ async def no() -> bool:
 
 
 async def get(url: str) -> httpx2.Response:
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
         return await client.get(url)
 
 
@@ -86,6 +94,7 @@ async def test_temporal(dev_server: WorkflowEnvironment) -> None:
     assert await temporal_answers(dev_server.client)
 
 
-async def test_no_temporal() -> None:
+async def test_no_temporal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "CHECK_TIMEOUT_S", 2.0)
     client = await Client.connect("127.0.0.1:1", lazy=True)
     assert await health.ask({"temporal": lambda: temporal_answers(client)}) == {"temporal": False}

@@ -10,6 +10,7 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import httpx2
@@ -66,12 +67,12 @@ async def product(folder: Path) -> AsyncIterator[tuple[World, dict[str, str], tu
     async with start_dev_server(folder, data_converter=data_converter()) as server, outside(folder) as parties:
         address = server.client.service_client.config.target_host
         env = environment_of(address, url, {name: each.url for name, each in parties.servers.items()}, ports)
-        yield World(server, store, parties, Backhaul(server.client)), env, ports
+        yield World(server, store, parties, Backhaul(server.client, patience=timedelta(seconds=PATIENCE_S))), env, ports
     await store.close()
 
 
 async def ready(url: str, process: Process) -> None:
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 assert process.returncode is None, "the worker ended"
@@ -98,7 +99,7 @@ async def test_drains_on_sigterm(tmp_path: Path) -> None:
             await ready(f"http://127.0.0.1:{ports[0]}", process)
             case = await world.open(Plan())
             await case.until(lambda status: status.waybill is not None, "a booked pickup")
-            async with httpx2.AsyncClient(trust_env=False) as http:
+            async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as http:
                 metrics = (await http.get(f"http://127.0.0.1:{ports[1]}/metrics")).text
             assert any("book_pickup" in line and 'result="succeeded"' in line for line in effects(metrics))
 

@@ -19,6 +19,7 @@ from backhaul.ids import return_id
 from backhaul.messages import OpenReturn, ReturnLine, Withdraw
 from backhaul.names import QUEUE
 from tests.servers.temporal import start_dev_server
+from tests.waiting import PATIENCE_S
 from tests.worker.histories import payloads_of, raw_events
 from tests.workflows.world import Plan, World, world
 from worker.codec import ENCODING, EncryptionCodec, Keyring
@@ -36,7 +37,7 @@ CORE_DATA = {
     "original_schedule_time",
     "activation_index",
 }
-SOON = timedelta(seconds=60)
+SOON = timedelta(seconds=PATIENCE_S)
 PLAIN = pydantic_data_converter.payload_converter
 
 
