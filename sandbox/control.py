@@ -24,7 +24,7 @@ class Control:
         self._client = httpx2.AsyncClient(
             base_url=url,
             headers={"authorization": f"Bearer {control_token}"},
-            timeout=10,
+            timeout=60,
             trust_env=False,
             verify=tls(),
         )

@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 BOOK = "demo"
 PROVIDER_TIMEOUT_S = 3
 """How long the product waits for an answer of a party here: unknown answers are part of the show, and quick."""
-READY_S = 60.0
+READY_S = 180.0
 WORKER_DRAIN_S = 3
 _ALONE = ("service", "operator", "approver", "auditor")
 _PRAGMAS = ("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=FULL")

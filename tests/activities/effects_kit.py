@@ -40,8 +40,9 @@ from store import cases, claims, ledger, orders, refunds
 from store.engine import Store
 from store.tables import CaseRow
 from tests.approvals import CreateApproval, create_approval
-from tests.gateways.outside import HASTE_S, Outside, outside
+from tests.gateways.outside import Outside, outside
 from tests.servers.postgres import PostgresServer
+from tests.waiting import PATIENCE_S
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -283,7 +284,7 @@ async def kit(folder: Path, url: str | None = None) -> AsyncIterator[Kit]:
     store = Store(url or f"sqlite:///{folder / 'backhaul.db'}")
     await store.create_all()
     try:
-        async with outside(folder, HASTE_S) as world:
+        async with outside(folder, PATIENCE_S) as world:
             yield Kit(store, world)
     finally:
         await store.close()

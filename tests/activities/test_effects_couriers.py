@@ -238,7 +238,7 @@ async def test_goods_of_others_are_not_sent_back(k: Kit) -> None:
 async def test_delivered_goods_are_not_sent_back(k: Kit) -> None:
     """The courier's own word, as one of ours: nobody needs to be asked about it."""
     case, ask, pickup_id = await collected(k, "there", tracking=[{"after_ms": 0, "status": "delivered"}])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await k.run(k.couriers.fetch_events, ask)).trackings:
             await asyncio.sleep(0.02)
     asked = ReturnGoods(case=case, pickup_id=pickup_id, patience=PATIENCE)

@@ -125,7 +125,7 @@ async def test_effects_heartbeat_while_they_run() -> None:
 
     environment.on_heartbeat = beat
     await environment.run(Broken().slow, ASKED)
-    assert beats == 2
+    assert beats >= 2
     assert declarations.HEARTBEAT_TIMEOUT.total_seconds() >= 3
 
 

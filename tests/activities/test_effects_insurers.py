@@ -27,6 +27,7 @@ from tests.activities.effects_kit import (
     recovery_of,
 )
 from tests.gateways.outside import HOLD_MS
+from tests.sandbox.support import hurry
 
 
 @pytest.fixture(scope="module", params=DATABASES)
@@ -145,10 +146,11 @@ async def test_the_reserve_follows_the_insurer_s_up_and_down(k: Kit) -> None:
     """J33: 360.00 reserved, 500.00 while the insurer looks at it, 300.00 approved."""
     asked = await _loss(k, "reserve")
     ref = asked.plan.claim_ref
-    script = {"decision": "pending", "after_ms": 150, "reserve": 50_000, "approved": 30_000, "complex": True}
+    script = {"decision": "pending", "after_ms": 600_000, "reserve": 50_000, "approved": 30_000, "complex": True}
     await k.world.script("insurer", ref, **script)
     said = await k.run(k.insurers.claim_indemnity, asked)
     assert (said.state, said.complex) == ("pending", True)
+    hurry(k.world.servers["insurer"])
     async with asyncio.timeout(60):
         while (said := await k.run(k.insurers.claim_indemnity, asked)).state == "pending":
             await asyncio.sleep(0.02)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx2
 
+from backhaul.errors import Unknown
+from gateways.http import TIMEOUT_S, Answer, Http
 from gateways.ports import StatementRow
 from gateways.registry import Endpoint, Gateways, GatewaySettings, build
 from sandbox.common.serve import RunningServer, serve
@@ -21,12 +23,14 @@ from sandbox.courier.settings import CourierSettings
 from sandbox.insurer.app import create_app as insurer_app
 from sandbox.notices.app import create_app as notices_app
 from sandbox.psp.app import create_app as psp_app
+from tests.waiting import PATIENCE_S
 
 TOKEN, CONTROL = "token", "control"
 SECRET = "whsec_" + base64.b64encode(b"the courier's secret").decode()
 HASTE_S = 2.0
-"""Of gateways that are to run into their timeout: the held answers of `timeout_after` take longer."""
-HOLD_MS = 3_000
+"""Of a gateway that is to run into its timeout."""
+HOLD_MS = 600_000
+"""How long `timeout_after` then holds the answer back."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Outside:
     servers: dict[str, RunningServer]
     http: httpx2.AsyncClient
     gateways: Gateways
+    timeout_s: float = TIMEOUT_S
 
     async def control(self, party: str, path: str, body: Any | None = None) -> None:
         """One call of a party's control plane."""
@@ -45,8 +50,38 @@ class Outside:
         assert answer.is_success, answer.text
 
     async def faults(self, party: str, *rules: dict[str, Any]) -> None:
-        """What goes wrong from now on; nothing when no rule is given."""
+        """What goes wrong from now on; nothing when no rule is given. Where an answer is held back, our side waits
+        briefly until it has run into that once."""
         await self.control(party, "faults", {"seed": 7, "rules": list(rules)})
+        if any(rule.get("ms") == HOLD_MS and rule["kind"] == "timeout_after" for rule in rules):
+            self._hasten(party)
+
+    def _hasten(self, party: str) -> None:
+        https: list[Http] = [gateway._http for gateway in self._gateways(party)]
+
+        def until_unknown(http: Http) -> Callable[[httpx2.Request, Collection[int]], Awaitable[Answer]]:
+            async def send(request: httpx2.Request, allow: Collection[int]) -> Answer:
+                try:
+                    return await Http._send(http, request, allow)
+                except Unknown:
+                    for each in https:
+                        each._timeout_s = self.timeout_s
+                    raise
+
+            return send
+
+        for http in https:
+            http._timeout_s = HASTE_S
+            vars(http)["_send"] = until_unknown(http)
+
+    def _gateways(self, party: str) -> list[Any]:
+        known: dict[str, list[Any]] = {
+            "courier": [*self.gateways.couriers.values()],
+            "psp": [self.gateways.payments],
+            "insurer": [self.gateways.insurer],
+            "notices": [self.gateways.notices],
+        }
+        return known[party]
 
     async def capture(self, payment_id: str, minor: int = 100_000, merchant: str = "m1", consumer: str = "c1") -> None:
         """A captured payment at the PSP."""
@@ -90,23 +125,17 @@ class Outside:
 
     async def whole_statement(self, party: str) -> list[StatementRow]:
         """All rows of a party's own statement."""
-        of = {
-            "courier": self.gateways.courier("sandbox"),
-            "psp": self.gateways.payments,
-            "insurer": self.gateways.insurer,
-            "notices": self.gateways.notices,
-        }
         rows: list[StatementRow] = []
         since: int | None = 0
         while since is not None:
-            page = await of[party].statement(since)
+            page = await self._gateways(party)[0].statement(since)
             rows += page.rows
             since = page.next
         return rows
 
 
 @asynccontextmanager
-async def outside(folder: Path, timeout_s: float = 8.0) -> AsyncIterator[Outside]:
+async def outside(folder: Path, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Outside]:
     """Start all four; their books are in `folder`. `timeout_s`: of the gateways."""
 
     def settings(party: str) -> dict[str, Any]:
@@ -124,9 +153,9 @@ async def outside(folder: Path, timeout_s: float = 8.0) -> AsyncIterator[Outside
     gateways = build(
         GatewaySettings(couriers=couriers, payments=end["psp"], insurer=end["insurer"], notices=end["notices"])
     )
-    http = httpx2.AsyncClient(verify=False, timeout=60)
+    http = httpx2.AsyncClient(verify=False, timeout=PATIENCE_S)
     try:
-        yield Outside(servers, http, gateways)
+        yield Outside(servers, http, gateways, timeout_s)
     finally:
         await http.aclose()
         await gateways.aclose()

@@ -12,13 +12,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sandbox.common.party import Party
 from sandbox.common.serve import RunningServer
 from sandbox.common.tls import tls
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 Json = dict[str, Any]
 TOKEN, CONTROL_TOKEN = "the-token", "the-control-token"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def hurry(server: RunningServer) -> None:
+    """What a party has planned, and what it has still to tell, is due now."""
+    party: Party = server._app.state.party
+    with party.book.transaction():
+        party.book.run("UPDATE due SET at_us = 0 WHERE held = 0")
+        if party.book.number("SELECT count(*) FROM sqlite_master WHERE name = 'webhooks'"):
+            party.book.run("UPDATE webhooks SET due_us = 0 WHERE state = 'pending'")
+    party.changed()
 
 
 class Api:
@@ -27,14 +38,18 @@ class Api:
     def __init__(self, server: RunningServer) -> None:
         self.url = server.url
         self._client = httpx2.AsyncClient(
-            base_url=server.url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=60, trust_env=False, verify=tls()
+            base_url=server.url,
+            headers={"authorization": f"Bearer {TOKEN}"},
+            timeout=PATIENCE_S,
+            trust_env=False,
+            verify=tls(),
         )
 
     async def aclose(self) -> None:
         await self._client.aclose()
 
     async def post(
-        self, path: str, body: Json | None = None, *, key: str, timeout: float | httpx2.Timeout = 60
+        self, path: str, body: Json | None = None, *, key: str, timeout: float | httpx2.Timeout = PATIENCE_S
     ) -> httpx2.Response:
         headers = {"idempotency-key": key}
         return await self._client.post(path, json=body or {}, headers=headers, timeout=timeout)

@@ -20,7 +20,7 @@ from sandbox.control import PspControl
 from sandbox.parties import Parties
 from sandbox.psp import create_app
 from tests.sandbox.support import CONTROL_TOKEN, TOKEN, Api
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 REFUND = {"payment_id": "pay-1", "amount": 500, "currency": "CNY", "payee": "consumer-1"}
 
@@ -30,7 +30,7 @@ async def capture(parties: Parties, amount: int = 120_000) -> None:
 
 
 async def test_every_call_but_livez_needs_its_own_token(parties: Parties) -> None:
-    async with httpx2.AsyncClient(trust_env=False) as anyone:
+    async with httpx2.AsyncClient(timeout=PATIENCE_S, trust_env=False) as anyone:
         for server in (parties.courier, parties.psp, parties.insurer):
             assert (await anyone.get(f"{server.url}/livez")).status_code == 200
             for path, token in (("/v1/statement", CONTROL_TOKEN), ("/_control/faults", TOKEN), ("/v1/statement", "x")):
@@ -93,7 +93,7 @@ async def test_an_invalid_body_names_its_field(psp: Api, body: dict[str, object]
 async def test_a_mutating_call_needs_a_key_and_json(psp: Api) -> None:
     assert (await psp.post("/v1/refunds", REFUND, key="")).json()["code"] == "idempotency_key_required"
     headers = {"authorization": f"Bearer {TOKEN}", "idempotency-key": "k"}
-    async with httpx2.AsyncClient(trust_env=False, headers=headers) as client:
+    async with httpx2.AsyncClient(timeout=PATIENCE_S, trust_env=False, headers=headers) as client:
         assert (await client.post(f"{psp.url}/v1/refunds", content=b"{")).json()["code"] == "invalid_json"
         assert (await client.post(f"{psp.url}/v1/refunds", content=b" " * 300_000)).status_code == 413
     assert (await psp.get("/v1/nothing")).json()["code"] == "not_found"
@@ -135,7 +135,7 @@ async def test_error_after_has_done_it(parties: Parties, psp: Api) -> None:
 
 async def test_timeout_after_has_done_it_and_holds_the_answer_back(parties: Parties, psp: Api) -> None:
     await capture(parties)
-    await parties.psp_control.faults({"kind": "timeout_after", "match": "POST /v1/refunds", "times": 1, "ms": 60_000})
+    await parties.psp_control.faults({"kind": "timeout_after", "match": "POST /v1/refunds", "times": 1, "ms": 600_000})
     with pytest.raises(httpx2.ReadTimeout):
         await psp.post("/v1/refunds", REFUND, key="k", timeout=httpx2.Timeout(60, read=1))
     done = await eventually(partial(psp.operation, "k"), lambda answer: answer.status_code == 200)
@@ -149,12 +149,11 @@ async def test_a_held_answer_does_not_hold_up_the_stop(tmp_path: Path) -> None:
     api = Api(server)
     async with PspControl(server.url, CONTROL_TOKEN, TOKEN) as control:
         await control.payment("pay-1", 500, "CNY", payee="m1", payer="consumer-1")
-        await control.faults({"kind": "timeout_after", "ms": 60_000, "match": "POST /v1/refunds"})
-        held = asyncio.create_task(api.post("/v1/refunds", REFUND, key="k", timeout=30))
+        await control.faults({"kind": "timeout_after", "ms": 600_000, "match": "POST /v1/refunds"})
+        held = asyncio.create_task(api.post("/v1/refunds", REFUND, key="k"))
         await eventually(lambda: control.fired(), bool)
-        began = time.monotonic()
-        await server.stop()
-        assert time.monotonic() - began < 10
+        async with asyncio.timeout(PATIENCE_S):
+            await server.stop()
     assert (await held).status_code == 201
     await api.aclose()
 
@@ -274,12 +273,12 @@ async def test_a_killed_process_forgets_nothing_it_answered(tmp_path: Path) -> N
         async with PspControl(url, CONTROL_TOKEN, TOKEN) as control:
             await control.payment("pay-1", 500, "CNY", payee="m1", payer="consumer-1")
             await control.script("k", state="pending", then="succeeded", after_ms=700)
-        async with httpx2.AsyncClient(trust_env=False, headers=headers) as client:
+        async with httpx2.AsyncClient(timeout=PATIENCE_S, trust_env=False, headers=headers) as client:
             first = await client.post(f"{url}/v1/refunds", json=REFUND)
         process.kill()
         process.wait()
         process, url = start()
-        async with httpx2.AsyncClient(trust_env=False, headers=headers) as client:
+        async with httpx2.AsyncClient(timeout=PATIENCE_S, trust_env=False, headers=headers) as client:
             again = await client.post(f"{url}/v1/refunds", json=REFUND)
         assert again.text == first.text
         assert again.json()["state"] == "pending"
@@ -287,7 +286,7 @@ async def test_a_killed_process_forgets_nothing_it_answered(tmp_path: Path) -> N
             rows = await eventually(control.statement, lambda rows: len(rows) == 2)
         assert rows[1]["key"] == "k"
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
         process.wait()

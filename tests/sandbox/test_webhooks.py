@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from sandbox.common.serve import serve
+from sandbox.control import CourierControl
 from sandbox.courier import CourierSettings, create_app
 from sandbox.parties import Parties
-from tests.sandbox.support import CONTROL_TOKEN, SECRET, TOKEN, Api, Json, Receiver, book, events, item
-from tests.waiting import eventually
+from tests.sandbox.support import CONTROL_TOKEN, SECRET, TOKEN, Api, Json, Receiver, book, events, hurry, item
+from tests.waiting import PATIENCE_S, eventually
 
 QUICK: Json = {
     "visits": [{"after_ms": 30}],
@@ -58,9 +60,11 @@ async def test_a_lost_webhook_is_in_the_log(parties: Parties, courier: Api, rece
 
 
 async def test_a_late_webhook_says_when_it_happened(parties: Parties, courier: Api, receiver: Receiver) -> None:
-    await parties.courier_control.faults({"kind": "late_webhook", "match": "webhook pickup", "ms": 4_000})
+    await parties.courier_control.faults({"kind": "late_webhook", "match": "webhook pickup", "ms": 600_000})
     await parties.courier_control.script("m1/r1", **QUICK)
     await book(courier)
+    await receiver.wait_for(2)
+    hurry(parties.courier)
     told = await receiver.wait_for(3)
     assert receiver.kinds() == ["in_transit", "delivered", "picked_up"]
     assert told[2]["occurred_at"] < told[0]["occurred_at"]
@@ -113,14 +117,19 @@ async def test_webhook_faults_repeat_with_their_seed(parties: Parties, courier: 
 
 async def test_a_receiver_that_is_down_gets_it_later(parties: Parties, courier: Api) -> None:
     control = parties.courier_control
-    probe = await serve(Receiver().app())
-    await probe.stop()
-    await control.webhook(f"http://127.0.0.1:{probe.port}/hooks", SECRET)
+    with socket.socket() as reserved:  # bound and not listening: refused, and nobody else's
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        await _told_once_it_is_up(control, courier, reserved.getsockname()[1])
+
+
+async def _told_once_it_is_up(control: CourierControl, courier: Api, port: int) -> None:
+    await control.webhook(f"http://127.0.0.1:{port}/hooks", SECRET)
     await control.script("m1/r1", **QUICK | {"tracking": []})
     await book(courier)
     await eventually(control.webhooks, lambda rows: bool(rows) and rows[0]["attempts"] > 0)
     receiver = Receiver()
-    server = await serve(receiver.app(), port=probe.port)
+    server = await serve(receiver.app(), port=port)
     await receiver.wait_for(1)
     await server.stop()
 
@@ -150,7 +159,8 @@ async def test_what_was_due_is_done_after_a_restart_on_the_same_book(tmp_path: P
     )
     server = await serve(create_app(settings))
     api = Api(server)
-    async with httpx2.AsyncClient(headers={"authorization": f"Bearer {CONTROL_TOKEN}"}, trust_env=False) as client:
+    control = {"authorization": f"Bearer {CONTROL_TOKEN}"}
+    async with httpx2.AsyncClient(headers=control, trust_env=False, timeout=PATIENCE_S) as client:
         script = {"match": "m1/r2", "visits": [{"after_ms": 30}], "tracking": []}
         await client.post(f"{server.url}/_control/scripts", json=script)
     visited = await book(api, item("m1/r2/l1"), key="pickup:2:1")

@@ -158,7 +158,7 @@ def blocking_sqlite() -> tuple[Callable[[Coroutine[Any, Any, Any]], Any], Store,
     threading.Thread(target=loop.run_forever, daemon=True).start()
 
     def run(work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, loop).result(300)
 
     context = fresh_sqlite()
     store: Store = run(context.__aenter__())

@@ -27,7 +27,7 @@ TARGETS = ("help", "demo", "up", "test", "check", "bench", "schema", "lock")
 
 def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=500
     )
 
 
