@@ -48,6 +48,11 @@ PROVIDER = RetryPolicy(
 )
 """Transient trouble backs off; unknown and pending answers set their own next delay from the book (X18)."""
 
+SOON = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500), maximum_attempts=2, non_retryable_error_types=NEVER_AGAIN
+)
+"""For a party that waits for the answer: two attempts end before their patience does."""
+
 LOCAL_LIMIT = timedelta(seconds=2)
 """A local activity that retries is invisible and blocks queries and updates: no longer than this."""
 STORE_TIMEOUT = timedelta(seconds=10)

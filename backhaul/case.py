@@ -131,6 +131,8 @@ ACCEPTED_AT_CLOSE: dict[Region, frozenset[str]] = {
 }
 """States in which a closed case may be. Lost or never collected goods need no receipt inspection."""
 
+TRAVELLING = frozenset({"picked_up", "in_transit"})
+"""The goods are on their way, by what the courier told."""
 _NOT_SCANNED = frozenset({"unbooked", "booked", "attempting", "missed", "no_show", "courier_rejected"})
 
 
@@ -194,7 +196,7 @@ def stage_of(regions: Regions, closed: bool, *, retaining: bool = False) -> Stag
     logistics = regions[Region.LOGISTICS]
     if logistics in _NOT_SCANNED:
         return Stage.RETAINING if retaining else Stage.PICKUP
-    if logistics in {"picked_up", "in_transit"}:
+    if logistics in TRAVELLING:
         return Stage.TRANSIT
     if logistics == "delivered":
         return Stage.RECEIPT
@@ -264,8 +266,6 @@ def _operator_refusal(update: Update, now: Situation) -> str | None:
 
 def _party_refusal(update: Update, now: Situation) -> str | None:
     regions, waiting = now.regions, now.waiting_for
-    delivered = regions[Region.LOGISTICS] == "delivered"
-    open_receipt = regions[Region.INSPECTION] not in {"receipt_pass", "receipt_fail"}
     match update:
         case Update.WITHDRAW:
             if regions.scanned:
@@ -293,13 +293,21 @@ def _party_refusal(update: Update, now: Situation) -> str | None:
                 return "already_asked" if now.info_requested else None
             return "statutory_return" if update is Update.DECLINE and not now.may_decline else None
         case Update.CONFIRM_RECEIPT | Update.REPORT_RECEIPT_ISSUE:
-            if not open_receipt or regions[Region.LOGISTICS] in {"receipt_confirmed", "lost"}:
-                return "already_decided"
-            return None if delivered and waiting == "receipt" else "not_delivered"
+            return _receipt_refusal(now)
         case Update.ANSWER_OFFER:
             return None if waiting == "offer" else "no_offer"
         case _:
             return "not_waiting"
+
+
+def _receipt_refusal(now: Situation) -> str | None:
+    """A merchant who speaks of goods on their way is heard too: the courier's news may be lost."""
+    logistics = now.regions[Region.LOGISTICS]
+    if now.regions[Region.INSPECTION] in {"receipt_pass", "receipt_fail"} or logistics in {"receipt_confirmed", "lost"}:
+        return "already_decided"
+    if logistics == "delivered":
+        return None if now.waiting_for == "receipt" else "already_decided"
+    return None if logistics in TRAVELLING else "not_delivered"
 
 
 def allowed_actions(now: Situation, reasons: dict[str, str]) -> tuple[ActionView, ...]:

@@ -50,9 +50,9 @@ from workflows.claim import Claim
 from workflows.desk import Desk, reject
 
 MAX_SAID = 100
-"""So often one party may send what it could send without end: evidence, a waybill or an account that does not do. What
-a party decides once is never counted. A workflow's history stays bounded so, instead of continuing as new (architecture
-3.7): Temporal takes 2,000 updates a run."""
+"""So often one party may send what it could send without end: evidence, a waybill or an account that does not do, a
+word on goods that are not there. What a party decides once is never counted. A workflow's history stays bounded so,
+instead of continuing as new (architecture 3.7): Temporal takes 2,000 updates a run."""
 MAX_MOVEMENTS, MAX_FACTS = 500, 1_000
 """So many reports of courier and payment provider a case takes; from the first number on none that says only that the
 parcel moves. What is refused stays in the inbox, and polls bring what counts of it."""
@@ -84,8 +84,16 @@ class Mailbox:
     ruling: Found | None = None
     approval: Found | None = None
     account: ProvideAccount | None = None
+    heard_at: datetime | None = None
+    """When the merchant said what they received."""
     settled: set[str] = field(default_factory=set)
     """Payment keys that the provider says it has decided on."""
+
+    def hear(self, said: ConfirmReceipt | ReportReceiptIssue | None, at: datetime | None) -> None:
+        """The merchant says what they received, and since when that counts; None: they have said nothing."""
+        self.confirm = said if isinstance(said, ConfirmReceipt) else None
+        self.issue = said if isinstance(said, ReportReceiptIssue) else None
+        self.heard_at = at
 
     def forget_decisions(self) -> None:
         """Before a human is asked: a ruling or approval of an earlier question does not answer this one."""

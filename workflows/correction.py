@@ -12,7 +12,7 @@ from temporalio import workflow
 
 from activities.contract import EndCorrection, RecordEvidence, StartCorrection
 from activities.declarations import end_correction, record_evidence
-from backhaul.case import Region
+from backhaul.case import TRAVELLING, Region
 from backhaul.corrections import CorrectionKind
 from backhaul.facts import Party
 from backhaul.messages import (
@@ -32,6 +32,7 @@ from workflows.correction_run import CorrectionRun
 from workflows.corrections import KINDS
 from workflows.desk import CloseRequested, reject
 from workflows.doors import OperatorDoors
+from workflows.stages.receive import hear, need_patience
 from workflows.stages.ruling import hand_on
 
 CLOSED_BY_OPERATOR = "closed_by_operator"
@@ -142,35 +143,39 @@ class Correction(OperatorDoors):
         self.desk.need_room_for_report(moves_only=said.status is TrackingStatus.IN_TRANSIT)
 
     @workflow.update(name=Update.CONFIRM_RECEIPT.value, description=UPDATE_DESCRIPTIONS[Update.CONFIRM_RECEIPT])
-    def confirm_receipt(self, said: ConfirmReceipt) -> Ack:
-        self.desk.mail.confirm = said
-        return self._took("confirms the receipt", Party.MERCHANT)
+    async def confirm_receipt(self, said: ConfirmReceipt) -> Ack:
+        return await self._heard(Update.CONFIRM_RECEIPT, said, "confirms the receipt")
 
     @confirm_receipt.validator
     def _confirm_receipt_ok(self, said: ConfirmReceipt) -> None:
-        self._receipt_open()
+        self._receipt_open(Update.CONFIRM_RECEIPT)
 
     @workflow.update(
         name=Update.REPORT_RECEIPT_ISSUE.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_RECEIPT_ISSUE]
     )
-    def report_receipt_issue(self, said: ReportReceiptIssue) -> Ack:
-        self.desk.mail.issue = said
-        return self._took("objects to what was received", Party.MERCHANT)
+    async def report_receipt_issue(self, said: ReportReceiptIssue) -> Ack:
+        return await self._heard(Update.REPORT_RECEIPT_ISSUE, said, "objects to what was received")
 
     @report_receipt_issue.validator
     def _report_receipt_issue_ok(self, said: ReportReceiptIssue) -> None:
-        self._receipt_open()
+        self._receipt_open(Update.REPORT_RECEIPT_ISSUE)
         need_findings_on(self.desk.request.lines, self.desk.judged.terms.currency, said.findings)
 
     def _follows_a_parcel(self) -> None:
         if self.desk.request.kind is not CorrectionKind.PARCEL_FOUND:
             reject("not_waiting")
 
-    def _receipt_open(self) -> None:
-        """The merchant says once what they received, and nothing of goods that are not there yet."""
+    async def _heard(self, update: Update, said: ConfirmReceipt | ReportReceiptIssue, what: str) -> Ack:
+        note = await hear(self.desk, update, said)
+        return self._took(what, Party.MERCHANT).model_copy(update={"note": note})
+
+    def _receipt_open(self, update: Update) -> None:
+        """The merchant says once what they received. Of goods on their way too: the courier's news may be lost."""
         self._follows_a_parcel()
-        if self.desk.mail.confirm or self.desk.mail.issue:
+        logistics = self.desk.regions[Region.LOGISTICS]
+        if self.desk.mail.heard_at is not None:
             reject("already_decided")
-        if not self.desk.waits_for("receipt"):
-            decided = self.desk.regions[Region.LOGISTICS] in {"receipt_confirmed", "returned_to_consumer"}
+        if not (self.desk.waits_for("receipt") or logistics in TRAVELLING):
+            decided = logistics in {"delivered", "receipt_confirmed", "returned_to_consumer"}
             reject("already_decided" if decided else "not_delivered")
+        need_patience(self.desk, update)

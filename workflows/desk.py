@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
+from temporalio.common import RetryPolicy, SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from activities.contract import Proof
@@ -420,16 +420,16 @@ class Desk:
         condition under which it does not matter any more: what is parked then goes on as if it were skipped."""
         return await self._ask(declared, argument, key=key, again=again, hand_back=hand_back, freed=freed)
 
-    async def once(self, declared: Declared[A, R], argument: A) -> R:
-        """Ask as declared. Raises ActivityError, or ValidationError where the result has an unknown shape: it is read
-        here and not by the SDK, which would fail the whole workflow."""
+    async def once(self, declared: Declared[A, R], argument: A, *, retry: RetryPolicy | None = None) -> R:
+        """Ask as declared, or with another `retry`. Raises ActivityError, or ValidationError where the result has an
+        unknown shape: it is read here and not by the SDK, which would fail the whole workflow."""
         raw = await workflow.execute_activity(
             declared.name,
             argument,
             task_queue=declared.queue,
             start_to_close_timeout=declared.start_to_close,
             heartbeat_timeout=declared.heartbeat,
-            retry_policy=declared.retry,
+            retry_policy=retry or declared.retry,
             summary=declared.summary(argument)[:200],
         )
         return declared.result.model_validate(raw)

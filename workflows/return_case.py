@@ -73,7 +73,7 @@ from workflows.stages.close import close
 from workflows.stages.collect import collect
 from workflows.stages.make_whole import make_whole
 from workflows.stages.offer import retain
-from workflows.stages.receive import receive
+from workflows.stages.receive import hear, need_patience, receive
 from workflows.stages.refund_only import refund_alone
 from workflows.stages.refunding import bounced
 from workflows.stages.ruling import give_time, hand_on, hand_ruling_on, note_progress
@@ -336,25 +336,29 @@ class ReturnCase:
         self._allow_once(Update.DECLINE, self._reviewed() or self.case.asking)
 
     @workflow.update(name=Update.CONFIRM_RECEIPT.value, description=UPDATE_DESCRIPTIONS[Update.CONFIRM_RECEIPT])
-    def confirm_receipt(self, said: ConfirmReceipt) -> Ack:
-        self.case.mail.confirm = said
-        return self._took("", Party.MERCHANT)
+    async def confirm_receipt(self, said: ConfirmReceipt) -> Ack:
+        return await self._heard(Update.CONFIRM_RECEIPT, said)
 
     @confirm_receipt.validator
     def _confirm_receipt_ok(self, said: ConfirmReceipt) -> None:
-        self._allow_once(Update.CONFIRM_RECEIPT, self.case.mail.confirm or self.case.mail.issue)
+        self._allow_once(Update.CONFIRM_RECEIPT, self.case.mail.heard_at)
+        need_patience(self.case, Update.CONFIRM_RECEIPT)
 
     @workflow.update(
         name=Update.REPORT_RECEIPT_ISSUE.value, description=UPDATE_DESCRIPTIONS[Update.REPORT_RECEIPT_ISSUE]
     )
-    def report_receipt_issue(self, said: ReportReceiptIssue) -> Ack:
-        self.case.mail.issue = said
-        return self._took("", Party.MERCHANT)
+    async def report_receipt_issue(self, said: ReportReceiptIssue) -> Ack:
+        return await self._heard(Update.REPORT_RECEIPT_ISSUE, said)
 
     @report_receipt_issue.validator
     def _report_receipt_issue_ok(self, said: ReportReceiptIssue) -> None:
-        self._allow_once(Update.REPORT_RECEIPT_ISSUE, self.case.mail.confirm or self.case.mail.issue)
+        self._allow_once(Update.REPORT_RECEIPT_ISSUE, self.case.mail.heard_at)
+        need_patience(self.case, Update.REPORT_RECEIPT_ISSUE)
         need_findings_on((line.line_id for line in self.case.request.lines), self._currency, said.findings)
+
+    async def _heard(self, update: Update, said: ConfirmReceipt | ReportReceiptIssue) -> Ack:
+        note = await hear(self.case, update, said)
+        return self._took("", Party.MERCHANT).model_copy(update={"note": note})
 
     @workflow.update(name=Update.SUBMIT_EVIDENCE.value, description=UPDATE_DESCRIPTIONS[Update.SUBMIT_EVIDENCE])
     async def submit_evidence(self, said: SubmitEvidence) -> Ack:

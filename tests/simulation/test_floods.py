@@ -11,6 +11,7 @@ from backhaul import names
 from backhaul.facts import Party
 from backhaul.messages import (
     CloseCase,
+    ConfirmReceipt,
     EvidenceRef,
     PaymentNews,
     PaymentReport,
@@ -80,6 +81,19 @@ def test_evidence_without_end_takes_nobody_elses_word(world: Simulation) -> None
     assert shown(tied) is None
 
 
+def test_a_merchant_who_asks_after_the_goods_without_end(world: Simulation) -> None:
+    """Each question is one to the courier, and in the history. What they say of goods that are there is heard."""
+    tied = Tied(world, PLAIN, courier(TAKEN, way=()))
+    tied.waits("delivery")
+    for _ in range(MAX_SAID):
+        tied.say("confirm_receipt", ConfirmReceipt(), refused="not_delivered")
+    tied.say("confirm_receipt", ConfirmReceipt(), refused=FULL)
+    assert shown(tied) == "confirm_receipt"
+    tied.say("report_tracking", tied.movement("delivered"))
+    tied.say("confirm_receipt", ConfirmReceipt())
+    tied.finish("nobody rules")
+
+
 def test_evidence_that_cannot_be_kept_is_counted_too(world: Simulation) -> None:
     """Each try is in the history, whatever came of it. A dispute counts what comes in at its own door."""
     tied = Tied(world, PLAIN, courier(TAKEN))
@@ -138,4 +152,4 @@ def test_reports_without_end_are_refused_at_last(world: Simulation) -> None:
         tied.say("retry_step", RetryStep())
     assert shown(tied) is None
     tied.say("report_tracking", moves(tied, 1), refused=FULL)
-    assert MAX_FACTS + 5 * MAX_SAID < 2_000
+    assert MAX_FACTS + 7 * MAX_SAID < 2_000

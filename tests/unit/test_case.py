@@ -91,9 +91,22 @@ REFUSALS: list[tuple[Update, Situation, str | None]] = [
     (Update.AUTHORIZE, Situation(Regions(), waiting_for="merchant_review"), None),
     (Update.AUTHORIZE, Situation(walked(authorization="authorized")), "already_decided"),
     (Update.DECLINE, Situation(Regions(), waiting_for="merchant_review", may_decline=False), "statutory_return"),
-    (Update.CONFIRM_RECEIPT, Situation(walked(logistics="in_transit")), "not_delivered"),
-    (Update.CONFIRM_RECEIPT, Situation(walked(logistics="delivered"), waiting_for="receipt"), None),
-    (Update.CONFIRM_RECEIPT, Situation(walked(logistics="receipt_confirmed")), "already_decided"),
+    *(
+        (update, now, code)
+        for update in (Update.CONFIRM_RECEIPT, Update.REPORT_RECEIPT_ISSUE)
+        for now, code in (
+            (Situation(Regions()), "not_delivered"),
+            (Situation(walked(logistics="booked"), waiting_for="pickup"), "not_delivered"),
+            (Situation(walked(logistics="missed")), "not_delivered"),
+            (Situation(walked(logistics="picked_up"), waiting_for="finding_answer"), None),
+            (Situation(walked(logistics="in_transit"), waiting_for="delivery"), None),
+            (Situation(walked(logistics="delivered"), waiting_for="receipt"), None),
+            (Situation(walked(logistics="delivered")), "already_decided"),
+            (Situation(walked(logistics="receipt_confirmed")), "already_decided"),
+            (Situation(walked(logistics="lost")), "already_decided"),
+            (Situation(walked(logistics="returned_to_consumer")), "not_delivered"),
+        )
+    ),
     (Update.PROVIDE_WAYBILL, Situation(Regions(), waiting_for="pickup"), "not_self_ship"),
     (Update.PROVIDE_WAYBILL, Situation(Regions(), self_ship=True, waiting_for="waybill"), None),
     (Update.ANSWER_FINDING, Situation(Regions(), waiting_for="delivery"), "no_finding"),

@@ -5,7 +5,7 @@ The coat is 1200.00, commission 5 %; amounts are worked out by hand from domain 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -73,6 +73,16 @@ async def lost(case: Case) -> None:
     await case.pickup()
     await case.waits_for("delivery")
     await case.track("lost")
+
+
+async def unheard_of(case: Case) -> datetime:
+    """Collected and delivered, of which the courier's news is lost. When the courier is asked for it."""
+    await case.waits_for("pickup")
+    await case.collect_outside(until="delivered")
+    await case.pickup()
+    waiting = (await case.waits_for("delivery")).waiting
+    assert waiting is not None
+    return waiting.due
 
 
 # ---- X16: the insurer's decision and payment ------------------------------------------------------------------------
@@ -345,6 +355,39 @@ async def lost_parcel_comes_back_to_the_consumer_after_the_close(world: World) -
 
 
 # ---- X10, X26: found at the receipt ---------------------------------------------------------------------------------
+
+
+@scenario("X10")
+async def objection_before_the_courier_told(world: World) -> Case:
+    """The news of the delivery is lost, and the merchant objects: the courier is asked at once, and the objection is
+    charged, claimed and advanced as any."""
+    case = await world.open(ORDINARY)
+    await unheard_of(case)
+    assert (await case.say("report_receipt_issue", objection(at_receipt()))).note == ""
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.indemnified, outcome.withheld) == (cny(120_000), cny(36_000), cny(0))
+    assert outcome.regions["dispute"] == "none"
+    return case
+
+
+@scenario("X10", timer=("timers.receipt_finding", "timers.trace"))
+async def objection_kept_while_the_courier_does_not_answer(world: World) -> Case:
+    """Objected within the 48 hours while the delivery is not known and the courier is down: kept. At 72 h the
+    courier tells; the objection counts from when it was made, and is advanced."""
+    case = await world.open(ORDINARY)
+    due = await unheard_of(case)
+    down = {"match": "GET /v1/waybills/*", "kind": "unavailable_before", "probability": 1.0}
+    await world.outside.faults("courier", down)
+    await world.env.sleep(timedelta(hours=47))
+    assert (await case.say("report_receipt_issue", objection(at_receipt()))).note.startswith("kept")
+    await refused(case, "confirm_receipt", ConfirmReceipt(), "already_decided")
+    await world.outside.faults("courier")
+    await world.until(due + BEFORE)
+    assert (await case.waits_for("delivery")).attention is None
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.indemnified, outcome.withheld) == (cny(120_000), cny(36_000), cny(0))
+    assert outcome.regions["dispute"] == "none"
+    return case
 
 
 @scenario("X10", timer="timers.receipt_finding")

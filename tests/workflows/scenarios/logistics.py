@@ -27,7 +27,7 @@ from store import corrections, pickups
 from store.tables import ConsumerRow, PickupRow, WaybillRow
 from tests.workflows.scenarios.registry import scenario
 from tests.workflows.scenarios.telling import books_that_do_not_add_up, refused, templates, to_the_merchant, told
-from tests.workflows.world import Case, Plan, World, cny
+from tests.workflows.world import Case, Plan, World, at_receipt, cny, objection
 from worker.corrections import correct, tell_movement
 
 MINUTE = timedelta(minutes=1)
@@ -321,6 +321,44 @@ async def trace_finds_the_delivery(world: World) -> Case:
     await case.waits_for("receipt")
     await case.say("confirm_receipt", ConfirmReceipt())
     assert (await case.ended()).outcome == "refunded"
+    assert templates(await case.entries()) == ORDINARY
+    return case
+
+
+@scenario("X9")
+async def confirmed_before_the_courier_told(world: World) -> Case:
+    """The news of the delivery is lost, and the merchant confirms: the courier is asked at once, and the refund leaves
+    without waiting for the 72 h."""
+    case = await world.open(Plan(tier=0))
+    await case.waits_for("pickup")
+    await case.collect_outside(until="delivered")
+    await case.pickup()
+    waiting = (await case.waits_for("delivery")).waiting
+    assert waiting is not None
+    assert (await case.say("confirm_receipt", ConfirmReceipt())).note == ""
+    assert (await case.ended()).outcome == "refunded"
+    assert await case.now() < waiting.due - timedelta(days=1)
+    assert templates(await case.entries()) == ORDINARY
+    return case
+
+
+@scenario("X9")
+async def spoken_of_before_it_is_there(world: World) -> Case:
+    """What the merchant says of goods that nobody has collected, or that by the courier's word are on their way, is
+    refused and not kept. Delivered, it is heard."""
+    case = await world.open(Plan(tier=0))
+    match = f"{case.request.merchant_id}/{case.request.rma_id}"
+    visit, move = {"after_ms": 0, "outcome": "picked_up", "hold": True}, {"after_ms": 0, "status": "in_transit"}
+    await world.outside.script("courier", match, visits=[visit], tracking=[move])
+    await case.waits_for("pickup")
+    await refused(case, "confirm_receipt", ConfirmReceipt(), "not_delivered")
+    await case.collect_outside(until="in_transit")
+    await case.pickup()
+    await case.waits_for("delivery")
+    await refused(case, "confirm_receipt", ConfirmReceipt(), "not_delivered")
+    await refused(case, "report_receipt_issue", objection(at_receipt()), "not_delivered")
+    assert (await case.status()).regions["logistics"] == "in_transit"  # as the courier said
+    await accepted(case)
     assert templates(await case.entries()) == ORDINARY
     return case
 
