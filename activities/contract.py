@@ -725,6 +725,21 @@ class Charged(Frozen):
     left: Money
 
 
+class FollowRuling(Frozen):
+    """A person ruled on a recovery, which goes by that: the ruling joins the decisions of the case."""
+
+    case: CaseRef
+    plan: RecoveryPlan
+    ruling_id: str
+    at: datetime
+
+
+class RulingFollowed(Frozen):
+    """The ruling as a decision; none where it had been told before."""
+
+    verdicts: tuple[Verdict, ...] = ()
+
+
 class EndRecovery(Frozen):
     """Close a recovery: what is booked and not collected is written off under a ruling (J43, J52, J55); under the
     waiver no ruling is needed."""

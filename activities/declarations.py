@@ -204,6 +204,9 @@ charge_receivable = _effect(
     c.Charged,
     lambda a: f"collect {a.plan.claim_ref} from the consumer",
 )
+follow_ruling = _step(
+    "follow_ruling", c.FollowRuling, c.RulingFollowed, lambda a: f"the recovery goes by ruling {a.ruling_id}"
+)
 end_recovery = _step(
     "end_recovery", c.EndRecovery, c.RecoveryOutcome, lambda a: f"close the recovery of {a.plan.claim_ref}"
 )

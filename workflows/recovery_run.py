@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 
-from activities.contract import Found, Proof, ProveTerminal, RecoveryPlan, RemitRecovery, StartRecovery
-from activities.declarations import prove_terminal, remit_recovery
+from activities.contract import FollowRuling, Found, Proof, ProveTerminal, RecoveryPlan, RemitRecovery, StartRecovery
+from activities.declarations import follow_ruling, prove_terminal, remit_recovery
 from backhaul.facts import Party
 from backhaul.ids import CaseId, recovery_id, recovery_key, recovery_ref
 from backhaul.messages import WaitView
@@ -117,6 +117,8 @@ class RecoveryRun(CaseDesk):
         if found is not None:
             self.ruling_id = found.id
             self.tell(f"ruled: {found.outcome}", Party.OPERATOR)
+            asked = FollowRuling(case=self.request.case, plan=self.plan, ruling_id=found.id, at=workflow.now())
+            self.verdicts += (await self.step(follow_ruling, asked)).verdicts
         return found
 
     async def outside(self, key: str) -> str:

@@ -40,14 +40,16 @@ async def ruling_told(desk: Desk, argument: NoteRulingTold) -> RulingTold:
     return await desk.store.run(work)
 
 
-async def tell_ruling(session: AsyncSession, case_key: str, ruling_id: str, at: datetime) -> tuple[Verdict, ...]:
-    """A ruling that was followed joins the decisions of its case, once."""
-    step = f"{rulings.DECISION}:{ruling_id}"
+async def tell_ruling(
+    session: AsyncSession, case_key: str, ruling_id: str, at: datetime, about: rulings.About | None = None
+) -> tuple[Verdict, ...]:
+    """A ruling that was followed joins the decisions of its case, once; `about` a recovery: once for each."""
+    step = ":".join((rulings.DECISION, ruling_id, *(() if about is None else (about.recovery,))))
     told = await cases.decisions(session, case_key, step)
     if not told:
         found = await authority.find_ruling(session, ruling_id, case_key)
         row = await cases.need(session, case_key)
-        told = (rulings.ruled(found, BookRef(version=row.book_version, hash=row.book_hash)),)
+        told = (rulings.ruled(found, BookRef(version=row.book_version, hash=row.book_hash), about),)
         await cases.add_decisions(session, case_key, step, told, at)
     return told
 

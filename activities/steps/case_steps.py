@@ -23,6 +23,7 @@ from activities.contract import (
     EvidenceKept,
     FindApproval,
     FindRuling,
+    FollowRuling,
     Found,
     Granted,
     GrantRefund,
@@ -46,6 +47,7 @@ from activities.contract import (
     Resettle,
     Resettled,
     ReviewReceivable,
+    RulingFollowed,
     RulingTold,
     SettleCase,
     StartCorrection,
@@ -239,6 +241,16 @@ class CaseSteps:
         Retries: `store_busy` is tried again.
         Raises: Rejected(`not_found`)."""
         return await recovering.review(self._desk, argument)
+
+    @activity.defn(name=declared.follow_ruling.name)
+    @step
+    async def follow_ruling(self, argument: FollowRuling) -> RulingFollowed:
+        """Keep a ruling on a recovery as a decision of its case, with what was collected by then and what was left.
+
+        Idempotency: by recovery and ruling: as it was told first.
+        Retries: `store_busy` is tried again.
+        Raises: Rejected(`ruling_unknown`, `ruling_mismatch`, `not_found`)."""
+        return await recovering.follow(self._desk, argument)
 
     @activity.defn(name=declared.end_recovery.name)
     @step

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from activities.contract import EndRecovery, Receivable, RecoveryOutcome, ReviewReceivable
+from activities.contract import EndRecovery, FollowRuling, Receivable, RecoveryOutcome, ReviewReceivable, RulingFollowed
 from activities.steps.authority import tell_ruling
 from activities.steps.desk import Desk, key_of
 from backhaul.errors import Rejected
@@ -20,6 +18,7 @@ from backhaul.ledger import (
     recovery_uncollectable,
 )
 from backhaul.money import Money
+from backhaul.policy.rulings import About
 from store import authority, claims, credit, ledger, recoveries
 from store.tables import RecoveryRow
 
@@ -34,6 +33,28 @@ async def review(desk: Desk, argument: ReviewReceivable) -> Receivable:
         amount, insured = await recoveries.owed(session, ref, key)
         held = await credit.hold(session, key)
     return Receivable(amount=amount, clawback=held is not None, insured=insured)
+
+
+async def follow(desk: Desk, argument: FollowRuling) -> RulingFollowed:
+    """A person ruled what is owed, or that it cannot be collected: a decision of the case, once."""
+
+    async def work(session: AsyncSession) -> RulingFollowed:
+        row = await claims.need_recovery(session, argument.plan.ref)
+        told = await tell_ruling(
+            session,
+            key_of(argument.case),
+            argument.ruling_id,
+            argument.at,
+            About(
+                recovery=row.recovery_ref,
+                liable=row.liable,
+                collected=row.collected_minor,
+                left=row.amount_minor - row.in_hand_minor - row.collected_minor,
+            ),
+        )
+        return RulingFollowed(verdicts=told)
+
+    return await desk.store.run(work)
 
 
 async def end(desk: Desk, argument: EndRecovery) -> RecoveryOutcome:
@@ -55,7 +76,7 @@ async def _end(session: AsyncSession, argument: EndRecovery, desk: Desk) -> Reco
         open_, insured = Money(minor=max(0, row.accepted_minor - row.collected_minor), currency=row.currency), True
         open_ = open_ - Money(minor=min(open_.minor, row.written_off_minor), currency=row.currency)
     if open_:
-        waived = await _waived(session, argument, open_, at)
+        waived = await _waived(session, argument, open_)
         if consumer and waived:
             await credit.collected(session, key_of(case), open_, at)
         elif consumer:
@@ -86,14 +107,12 @@ def _taken_out(
     return made(consumer_written_off(case, open_, part=row.recovery_ref, claim_ref=claim))
 
 
-async def _waived(session: AsyncSession, argument: EndRecovery, open_: Money, at: datetime) -> bool:
+async def _waived(session: AsyncSession, argument: EndRecovery, open_: Money) -> bool:
     """Is it below the book's waiver (X28)? Then it is let go as if it had come; anything else is written off under a
     ruling of an authenticated person. Raises Rejected(`ruling_unknown`, `ruling_mismatch`)."""
     if open_.minor < argument.waiver_minor and argument.plan.liable is Liable.CONSUMER:
         return True
-    key = key_of(argument.case)
-    ruling = await authority.find_ruling(session, argument.ruling_id or "", key)
+    ruling = await authority.find_ruling(session, argument.ruling_id or "", key_of(argument.case))
     if ruling.outcome != UNCOLLECTABLE:
         raise Rejected("ruling_mismatch", f"ruling {ruling.ruling_id} writes nothing off", field="ruling_id")
-    await tell_ruling(session, key, ruling.ruling_id, at)
     return False

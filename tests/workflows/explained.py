@@ -10,11 +10,15 @@ from activities.steps.ending import owed
 from backhaul.facts import Verdict
 from backhaul.ledger import Account, JournalEntry, P, Side
 from backhaul.policy import remedy, rulings
-from store import cases, ledger
+from store import authority, cases, ledger
 from store.tables import CaseRow
 from tests.workflows.world import World
 
 LIABLE, INDEMNITY, INSURER = "liability", "indemnity", "insurer_decision"
+RECOVERY, UNCOLLECTABLE = "recovery", "uncollectable"
+COLLECTED, LET_GO = ("J41", "J44", "J51"), ("J43", "J52", "J55")
+WAIVER = 500
+"""Less than this is let go without a ruling (X28)."""
 
 
 async def contradictions(world: World) -> list[str]:
@@ -25,6 +29,10 @@ async def contradictions(world: World) -> list[str]:
             told = await cases.decisions(session, key)
             entries = [one.entry for one in await ledger.entries_of(session, key)]
             found += [f"{key}: {what}" for what in compare(told, entries)]
+            known = {one.numbers["ruling"] for one in told if one.decision == rulings.DECISION}
+            for made in await authority.rulings_of(session, key):
+                if made.decides == RECOVERY and made.ruling_id not in known:
+                    found.append(f"{key}: the ruling {made.ruling_id} on a recovery is not told")
         return found
 
 
@@ -32,6 +40,7 @@ def compare(told: Sequence[Verdict], entries: Sequence[JournalEntry]) -> Iterato
     """One case. Its last word of each kind counts."""
     last = {one.decision: one for one in told}
     yield from _twice(told)
+    yield from _recoveries(told, entries)
     done = last.get(remedy.DECISION)
     if done is None:
         if _net(entries, P.MERCHANT_PAYABLE, "J22"):
@@ -83,6 +92,46 @@ def _indemnity(last: dict[str, Verdict], told: Sequence[Verdict], entries: Seque
         yield f"{paid} is indemnified, told is {says}"
 
 
+def _recoveries(told: Sequence[Verdict], entries: Sequence[JournalEntry]) -> Iterator[str]:
+    """The last ruling on each recovery: after `owed` more of it came in, after `uncollectable` no more. What was let go
+    was ruled to be uncollectable."""
+    last = {
+        str(one.numbers["recovery"]): one
+        for one in told
+        if one.decision == rulings.DECISION and one.numbers["decides"] == RECOVERY
+    }
+    for ref, ruled in last.items():
+        came, said = sum(_moved(one) for one in entries if _collects(one, ref)), int(ruled.numbers["collected"] or 0)
+        if came < said or (came == said) is not (ruled.outcome == UNCOLLECTABLE):
+            yield f"{ref} is ruled {ruled.outcome} with {said} collected, and {came} came in the end"
+    for entry in entries:
+        name, amount = _given_up_by(entry), _moved(entry)
+        if name is None or amount < WAIVER:
+            continue
+        found = last.get(name)
+        if found is None or found.outcome != UNCOLLECTABLE or amount > int(found.numbers["left"] or 0):
+            yield f"{amount} of {name} is let go, told is {None if found is None else found.outcome}"
+
+
+def _collects(entry: JournalEntry, ref: str) -> bool:
+    """Did this bring in a part of the recovery? The key of every part names it."""
+    named = f"{entry.payment_key or entry.external_key}:"
+    return entry.template in COLLECTED and (named.startswith(f"{ref}:") or f":collect.{ref}:" in named)
+
+
+def _given_up_by(entry: JournalEntry) -> str | None:
+    """The recovery whose end let this go; None of what a correction took back, and of what was never demanded."""
+    if entry.template not in LET_GO or entry.claim_ref is None:
+        return None
+    what = entry.key.split(":", 2)[2]
+    if entry.template == "J52":
+        return what
+    part = what.removeprefix(entry.claim_ref)
+    if not part:
+        return entry.claim_ref
+    return f"{entry.claim_ref}.{part[1:]}" if part.startswith(":r") and part[2:].isdigit() else None
+
+
 def _unpaid_for(entries: Sequence[JournalEntry]) -> list[JournalEntry]:
     """Without what the consumer had paid themselves and was repaid."""
     return [one for one in entries if ":repaid." not in (one.payment_key or "")]
@@ -108,3 +157,8 @@ def _sum(entries: Sequence[JournalEntry], template: str) -> int:
             amount = sum(line.amount.minor for line in one.lines if line.side is Side.DEBIT)
             total += -amount if one.reverses else amount
     return total
+
+
+def _moved(entry: JournalEntry) -> int:
+    """What an entry of a recovery moved; in two books, it moved the same in each."""
+    return entry.lines[0].amount.minor

@@ -10,7 +10,7 @@ import pytest
 from backhaul.disputes import AUTHORIZING, LIABLE
 from backhaul.facts import BookRef, InspectionResult, Liable, Risk, Verdict
 from backhaul.messages import Ruling
-from backhaul.policy.rulings import ruled
+from backhaul.policy.rulings import About, ruled
 from backhaul.policy.settling import (
     RETURNED,
     SILENCE,
@@ -65,6 +65,21 @@ def test_a_ruling_on_an_appeal_names_what_it_overrules() -> None:
     assert said.reasons == ("ruled_carrier", "ruled_on_appeal")
     assert (said.rules, said.numbers["overrules"]) == (("4.5.ruling", "X15"), "rul-0")
     assert ruled(a_ruling("uphold", "authorization"), OWN).rules == ("X13",)
+
+
+@pytest.mark.parametrize(("liable", "rule"), [("carrier", "X27"), ("consumer", "X28")])
+def test_a_ruling_on_a_recovery_says_how_far_it_was(liable: str, rule: str) -> None:
+    said = ruled(a_ruling("owed", "recovery"), OWN, About("m1.r1.loss.1", liable, 10_000, 26_000))
+    assert (said.outcome, said.reasons, said.rules) == ("owed", ("ruled_owed",), ("4.5.ruling", rule))
+    assert said.numbers == {
+        "ruling": "rul-1",
+        "decides": "recovery",
+        "overrules": None,
+        "recovery": "m1.r1.loss.1",
+        "liable": liable,
+        "collected": 10_000,
+        "left": 26_000,
+    }
 
 
 def test_a_ruling_without_facts_is_hashed_by_its_numbers() -> None:

@@ -20,7 +20,7 @@ from backhaul.messages import ApplyRuling, CloseCase, ConfirmReceipt, RetryStep,
 from backhaul.recoveries import RecoveryStatus
 from store import credit, ledger
 from tests.workflows.scenarios.registry import scenario
-from tests.workflows.scenarios.telling import templates, to_the_merchant
+from tests.workflows.scenarios.telling import decisions, templates, to_the_merchant
 from tests.workflows.world import COAT, Case, Plan, World, at_receipt, cny, objection
 
 LOSS = 36_000
@@ -75,6 +75,15 @@ async def recovery_of(case: Case) -> Recovering:
     started = (await case.ended()).recovery
     assert started is not None
     return Recovering(case, started.removeprefix("recovery:"))
+
+
+async def _told_of(recovery: Recovering) -> list[tuple[str, str, object, object]]:
+    """What explain says was ruled on a recovery, by which path, and how much had been collected and was left then."""
+    return [
+        (one.outcome, one.rules[-1], one.numbers["collected"], one.numbers["left"])
+        for one in await decisions(recovery.case)
+        if one.decision == "ruling" and one.numbers.get("recovery") == recovery.claim_ref
+    ]
 
 
 async def books(world: World, account: P | I) -> int:
@@ -180,6 +189,7 @@ async def carrier_accepts_a_part(world: World) -> Case:
     assert (outcome.state, outcome.recovered) == ("collected", cny(LOSS))
     totals = templates(await case.entries())
     assert (totals["J44"], totals["J41"], totals["J40"], totals["J42"]) == (10_000, 26_000, 36_000, 36_000)
+    assert await _told_of(recovery) == [("owed", "X27", 10_000, 26_000)]
     assert await books(world, P.CARRIER_PAYABLE) == -(50_000 - 26_000)
     assert await books(world, P.RECOVERIES_OWED) == await books(world, I.SUBROGATION) == 0
     return case
@@ -215,6 +225,7 @@ async def set_off_given_up(world: World) -> Case:
     assert (totals["J41"], totals["J42"]) == (15_000, 15_000)
     await recovery.rule("uncollectable")
     assert (await recovery.outcome()).recovered == cny(15_000)
+    assert await _told_of(recovery) == [("owed", "X27", 0, LOSS), ("uncollectable", "X27", 15_000, LOSS - 15_000)]
     return case
 
 
@@ -234,6 +245,7 @@ async def carrier_contests_and_is_right(world: World) -> Case:
     outcome = await recovery.outcome()
     assert (outcome.state, outcome.recovered, outcome.written_off) == ("waived", cny(0), cny(0))
     assert not {"J40", "J43"} & templates(await case.entries()).keys()
+    assert await _told_of(recovery) == [("uncollectable", "X27", 0, LOSS)]
     return case
 
 
@@ -315,6 +327,7 @@ async def clawback_in_parts_then_written_off(world: World) -> Case:
     assert (outcome.state, outcome.recovered, outcome.written_off) == ("partial", cny(10_000), cny(26_000))
     totals = templates(await case.entries())
     assert (totals["J50"], totals["J51"], totals["J52"]) == (36_000, 10_000, 26_000)
+    assert await _told_of(recovery) == [("uncollectable", "X28", 10_000, 26_000)]
     assert await frozen(case) == (True, 0)
     assert await books(world, P.CONSUMER_RECEIVABLE) == 0
     return case
