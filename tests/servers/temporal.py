@@ -7,23 +7,56 @@ codec comes from `await environment.connect_client(data_converter=...)`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker._workflow import _WorkflowWorker
 
 from sandbox.servers import find_temporal_cli, find_time_skipping_server
+from tests.waiting import PATIENCE_S
 
+WORKER_PATIENCE_S = 60.0
+"""A workflow task that takes longer counts as a deadlock: the SDK's own two seconds are soon over on a busy machine."""
 SQLITE_PRAGMAS = ("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=FULL")
 TIME_SKIPPING_FLAG = ("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true")
+
+
+def _patient() -> None:
+    """Every worker and every replay of this process has that patience; and who waits for a result waits on where the
+    time-skipping server, after twenty seconds, answers with nothing."""
+    begin, ended = _WorkflowWorker.__init__, WorkflowHandle.result
+
+    @wraps(begin)
+    def init(self: _WorkflowWorker, *args: Any, **options: Any) -> None:
+        begin(self, *args, **options)
+        self._deadlock_timeout_seconds = WORKER_PATIENCE_S  # type: ignore[assignment]
+
+    @wraps(ended)
+    async def result(self: WorkflowHandle[Any, Any], **options: Any) -> Any:
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await ended(self, **options)
+            except RuntimeError as nothing:
+                if str(nothing) != "No completion event found" or time.monotonic() > end:
+                    raise
+
+    setattr(_WorkflowWorker, "__init__", init)  # noqa: B010
+    setattr(WorkflowHandle, "result", result)  # noqa: B010
+
+
+_patient()
 
 
 class Attribute(Protocol):

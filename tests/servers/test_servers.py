@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
 from pathlib import Path
@@ -16,6 +17,7 @@ from temporalio.worker import Worker
 from sandbox import servers
 from tests.servers import postgres
 from tests.servers.sleeper import STAGE, Sleeper
+from tests.servers.temporal import WORKER_PATIENCE_S
 
 
 async def _sleep(environment: WorkflowEnvironment) -> str:
@@ -33,8 +35,24 @@ async def test_time_skipping_server_skips_a_day(time_skipping: WorkflowEnvironme
     assert await _sleep(time_skipping) == "rested"
 
 
+async def test_a_result_is_waited_for_longer_than_the_server_s_poll(time_skipping: WorkflowEnvironment) -> None:
+    """It answers with nothing after twenty seconds, which the SDK reports as an error."""
+    queue = f"servers-{uuid.uuid4()}"
+    handle = await time_skipping.client.start_workflow(Sleeper.run, id=queue, task_queue=queue)
+    with time_skipping.auto_time_skipping_disabled(), pytest.raises(TimeoutError):
+        await asyncio.wait_for(handle.result(), 25)
+    await handle.terminate()
+
+
 async def test_full_server_skips_a_day(time_skipping_full: WorkflowEnvironment) -> None:
     assert await _sleep(time_skipping_full) == "rested"
+
+
+async def test_a_worker_has_patience_with_a_busy_machine(dev_server: WorkflowEnvironment) -> None:
+    """Without it a replay fails where the machine stalls for two seconds in a workflow task."""
+    worker = Worker(dev_server.client, task_queue="never-run", workflows=[Sleeper])
+    assert worker._workflow_worker is not None
+    assert worker._workflow_worker._deadlock_timeout_seconds == WORKER_PATIENCE_S
 
 
 async def test_dev_server_knows_our_search_attributes(dev_server: WorkflowEnvironment) -> None:

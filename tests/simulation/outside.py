@@ -93,7 +93,7 @@ def simulated(folder: Path, weather: Weather) -> Iterator[tuple[Outside, dict[st
         "notices": notices_app(PartySettings(**settings("notices"))),
     }
     ways = {party: Way(app, weather) for party, app in apps.items()}
-    end = {party: Endpoint(f"http://{party}", TOKEN, transport=way) for party, way in ways.items()}
+    end = {party: Endpoint(f"http://{party}", TOKEN, transport=way, timeout_s=3_600) for party, way in ways.items()}
     gateways = build(
         GatewaySettings(
             couriers={"sandbox": end["courier"], "sandbox-b": end["courier"]},

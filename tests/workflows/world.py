@@ -246,9 +246,11 @@ class Case:
 
     async def collect_outside(self, until: str | None = None) -> None:
         """The courier really takes the goods (its own book has the scan); the report still comes from the test.
-        `until`: and they travel so far."""
+        `until`: and they travel so far; else they stand still, however long the story takes."""
         match = f"{self.request.merchant_id}/{self.request.rma_id}"
         waybill = (await self.until(lambda s: s.waybill is not None, "a waybill")).waybill or ""
+        if until is None:
+            await self.world.hold_courier(self.request, tracking=[])
         await self.world.outside.control("courier", "release", {"match": match})
         courier = self.world.outside.gateways.courier("sandbox")
         await eventually(
@@ -402,12 +404,12 @@ class World:
         start = await self.now() + ahead
         return Slot(start=start, end=start + timedelta(hours=2))
 
-    async def hold_courier(self, request: OpenReturn) -> None:
+    async def hold_courier(self, request: OpenReturn, **more: Any) -> None:
         """The sandbox's courier stays still: the test reports for it. Demands it accepts and pays at once."""
         visit = {"after_ms": 0, "outcome": "picked_up", "hold": True}
         demand = {"answer": "accept", "after_ms": 0, "pay_after_ms": 0}
         match = f"{request.merchant_id}/{request.rma_id}"
-        await self.outside.script("courier", match, visits=[visit] * 8, demand=demand)
+        await self.outside.script("courier", match, visits=[visit] * 8, demand=demand, **more)
 
     async def parcel(self, case: Case, waybill: str) -> None:
         """A parcel that the consumer posted stands still at the courier."""
