@@ -464,6 +464,26 @@ async def appeal_of_a_merchant_told_late(world: World) -> Case:
     return case
 
 
+@scenario("X15")
+async def appeal_untold(world: World) -> Case:
+    """A merchant who looks by themselves may appeal while the notice of the ruling is stuck: what is parked is free.
+    Another reviewer says the same: consumer 1200.00."""
+    await world.outside.script("notices", "notice.ruled_merchant:1", state="failed")
+    case, ruling = await _ruled_at_the_door(world, "merchant")
+    await case.parks("notice_undelivered")
+    assert (await world.appeal(case, ruling)).note == "dispute"
+    await case.until(lambda s: s.attention is None and s.regions["dispute"] == "appealed", "the appeal")
+    await told_of(case, ruling)
+    await case.nothing_more("consumer", "merchant")
+    await accepted(case)
+    await case.parks("ruling_needed")
+    last = await world.rule(case, "liability", "merchant", by="reviewer-2", overrules=ruling)
+    await case.say("apply_ruling", ApplyRuling(ruling_id=last))
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld) == (cny(120_000), cny(0))
+    return case
+
+
 @scenario("X15", timer="timers.appeal")
 async def ruling_that_reaches_nobody(world: World) -> Case:
     """The merchant cannot be told of the ruling: everybody gets what is theirs, and only the close waits. Nobody is
