@@ -119,6 +119,12 @@ NOTICES: dict[str, Notice] = {
     "ruled_merchant": _n(
         Party.MERCHANT, "X15", "The dispute is ruled; you may appeal once.", "纠纷已判定，您可申诉一次。"
     ),
+    "ruled_final_consumer": _n(
+        Party.CONSUMER, "X15", "The dispute is ruled; this ruling is final.", "纠纷已判定，本次判定为最终结果。"
+    ),
+    "ruled_final_merchant": _n(
+        Party.MERCHANT, "X15", "The dispute is ruled; this ruling is final.", "纠纷已判定，本次判定为最终结果。"
+    ),
     # money
     "account_needed": _n(
         Party.CONSUMER,

@@ -416,6 +416,9 @@ async def appeal_heard_before_money_left(world: World) -> Case:
     outcome = await case.end()
     assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(84_000), cny(36_000), cny(36_000))
     assert outcome.regions["dispute"] == "final"
+    heard = [about for _, about in await told(case) if about.startswith("ruled_")]
+    assert sorted(heard[:2]) == ["ruled_consumer", "ruled_merchant"]
+    assert sorted(heard[2:]) == ["ruled_final_consumer", "ruled_final_merchant"]
     totals = templates(await case.entries())
     assert (totals["J23"], totals["J21"], totals["J54"], totals["J34"]) == (120_000, 84_000, 36_000, 36_000)
     return case
