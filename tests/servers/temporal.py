@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +29,8 @@ from tests.waiting import PATIENCE_S
 
 WORKER_PATIENCE_S = 60.0
 """A workflow task that takes longer counts as a deadlock: the SDK's own two seconds are soon over on a busy machine."""
+START = timedelta(seconds=PATIENCE_S)
+"""In which a server has to answer: the SDK's own five seconds are less than one needs on a busy machine."""
 SQLITE_PRAGMAS = ("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=FULL")
 TIME_SKIPPING_FLAG = ("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true")
 
@@ -99,6 +102,7 @@ async def start_dev_server(
         dev_server_database_filename=str(folder / "temporal.db"),
         dev_server_log_level="error",
         dev_server_extra_args=[*arguments, *extra_args],
+        dev_server_startup_timeout=START,
         data_converter=data_converter,
         port=port,
         ui=False,
@@ -121,6 +125,18 @@ async def dev_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         yield environment
 
 
+@asynccontextmanager
+async def start_time_skipping_server() -> AsyncIterator[WorkflowEnvironment]:
+    """A time-skipping server of one's own."""
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(find_time_skipping_server()),
+        test_server_startup_timeout=START,
+        data_converter=pydantic_data_converter,
+    ) as environment:
+        await register(environment.client, our_attributes())
+        yield environment
+
+
 @pytest.fixture(scope="session")
 async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
     """The time-skipping server: waiting for a workflow's result skips its timers.
@@ -128,11 +144,7 @@ async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
     One clock for all of it, moved by `environment.sleep()` too. It has no listing or counting, schedules,
     reset, versioning, or pause of activities: `time_skipping_full` or `dev_server` for those.
     """
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(find_time_skipping_server()),
-        data_converter=pydantic_data_converter,
-    ) as environment:
-        await register(environment.client, our_attributes())
+    async with start_time_skipping_server() as environment:
         yield environment
 
 
@@ -145,6 +157,7 @@ async def time_skipping_full(tmp_path_factory: pytest.TempPathFactory) -> AsyncI
         dev_server_database_filename=str(folder / "temporal.db"),
         dev_server_log_level="error",
         dev_server_extra_args=[*SQLITE_PRAGMAS, *TIME_SKIPPING_FLAG, *attribute_arguments(our_attributes())],
+        dev_server_startup_timeout=START,
         data_converter=pydantic_data_converter,
     ) as environment:
         yield environment

@@ -15,9 +15,9 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from sandbox import servers
-from tests.servers import postgres
+from tests.servers import postgres, temporal
 from tests.servers.sleeper import STAGE, Sleeper
-from tests.servers.temporal import WORKER_PATIENCE_S
+from tests.servers.temporal import WORKER_PATIENCE_S, start_time_skipping_server
 
 
 async def _sleep(environment: WorkflowEnvironment) -> str:
@@ -38,10 +38,21 @@ async def test_time_skipping_server_skips_a_day(time_skipping: WorkflowEnvironme
 async def test_a_result_is_waited_for_longer_than_the_server_s_poll(time_skipping: WorkflowEnvironment) -> None:
     """It answers with nothing after twenty seconds, which the SDK reports as an error."""
     queue = f"servers-{uuid.uuid4()}"
-    handle = await time_skipping.client.start_workflow(Sleeper.run, id=queue, task_queue=queue)
-    with time_skipping.auto_time_skipping_disabled(), pytest.raises(TimeoutError):
-        await asyncio.wait_for(handle.result(), 25)
-    await handle.terminate()
+    async with Worker(time_skipping.client, task_queue=queue, workflows=[Sleeper]):
+        await time_skipping.client.start_workflow(Sleeper.run, id=queue, task_queue=queue)
+        handle = time_skipping.client.get_workflow_handle(queue)
+        with time_skipping.auto_time_skipping_disabled(), pytest.raises(TimeoutError):
+            await asyncio.wait_for(handle.result(), 25)
+        await handle.terminate()
+
+
+async def test_a_server_that_starts_slowly_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text(f'#!/bin/sh\nsleep 6\nexec {servers.find_time_skipping_server()} "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setattr(temporal, "find_time_skipping_server", lambda: slow)
+    async with start_time_skipping_server() as environment:
+        assert environment.supports_time_skipping
 
 
 async def test_full_server_skips_a_day(time_skipping_full: WorkflowEnvironment) -> None:

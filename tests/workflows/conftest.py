@@ -11,24 +11,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 
-from sandbox.servers import find_time_skipping_server
-from tests.servers.temporal import our_attributes, register
+from tests.servers.temporal import start_time_skipping_server
 from tests.workflows.world import World, world
 
 
 @asynccontextmanager
 async def skipping_world(folder: Path, *, book: str | None = None, books: Path | None = None) -> AsyncIterator[World]:
     """The product on a time-skipping server of its own; `book` (of `books`) is the policy book of new cases."""
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(find_time_skipping_server()),
-        data_converter=pydantic_data_converter,
-    ) as environment:
-        await register(environment.client, our_attributes())
-        async with world(environment, folder, book=book, books=books) as running:
-            yield running
+    async with (
+        start_time_skipping_server() as environment,
+        world(environment, folder, book=book, books=books) as running,
+    ):
+        yield running
 
 
 @pytest.fixture

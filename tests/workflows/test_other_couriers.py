@@ -6,13 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 
 from backhaul.messages import PickupOutcome
 from backhaul.policy.library import Library, load_library
-from sandbox.servers import find_time_skipping_server
-from tests.servers.temporal import our_attributes, register
+from tests.servers.temporal import start_time_skipping_server
 from tests.workflows import world as worlds
 from tests.workflows.scenarios.telling import to_the_merchant
 from tests.workflows.world import Plan, World, world
@@ -31,12 +28,8 @@ def two_couriers() -> Library:
 async def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     library = two_couriers()
     monkeypatch.setattr(worlds, "load_library", lambda *_: library)
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(find_time_skipping_server()), data_converter=pydantic_data_converter
-    ) as environment:
-        await register(environment.client, our_attributes())
-        async with world(environment, tmp_path) as running:
-            yield running
+    async with start_time_skipping_server() as environment, world(environment, tmp_path) as running:
+        yield running
 
 
 async def test_the_third_miss_is_another_courier_s_visit(both: World) -> None:
