@@ -186,7 +186,7 @@ _LEFT_OPEN = """
     UNION ALL
     SELECT k.case_key, 'hold ' || g.reason FROM cases k JOIN settlement_holds g ON g.case_key = k.case_key
     WHERE k.case_key > :after AND k.case_key <= :upto AND k.closed_at IS NOT NULL
-        AND g.released_at IS NULL AND g.held_at <= k.closed_at AND g.reason LIKE 'dispute%'"""
+        AND g.released_at IS NULL AND g.held_at < k.closed_at AND g.reason LIKE 'dispute%'"""
 
 
 def _open(case: CaseRow, name: str) -> bool:

@@ -119,3 +119,15 @@ async def test_a_planted_row_is_found(sqlite_world: World, code: str, statements
     assert before <= {"entry_without_effect"}, "the world posts by hand what effects would"
     await plant(sqlite_world, statements)
     assert code in await codes(sqlite_world)
+
+
+@pytest.mark.parametrize(("held", "is_found"), [("'2025-06-01 08:00:00'", True), ("closed_at", False)])
+async def test_a_hold_from_before_the_close_is_left_open(sqlite_world: World, held: str, is_found: bool) -> None:
+    """The close releases what its disputes held: a hold from the same instant is an appeal's, which came after it."""
+    await coat(sqlite_world)
+    hold = (
+        "INSERT INTO settlement_holds (merchant_id, case_key, reason, held_by, note, held_at)"
+        f" SELECT 'm1', 'm1/r1', 'dispute:2', 'backhaul', '', {held} FROM cases"
+    )
+    await plant(sqlite_world, (hold,))
+    assert ("left_open" in await codes(sqlite_world)) is is_found
