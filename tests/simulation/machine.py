@@ -16,11 +16,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from activities.contract import CycleRequest
 from backhaul.errors import CODES
 from backhaul.facts import Finding, LineFinding, Method, Party, Reason, RemedyKind, Risk
 from backhaul.ids import CaseId, payment_key
+from backhaul.ledger import CaseRef, freight_above_cap, made
 from backhaul.messages import (
     AnswerFinding,
     AnswerInfo,
@@ -48,10 +51,12 @@ from backhaul.messages import (
     Withdraw,
 )
 from backhaul.names import WorkflowType
-from store import claims
+from store import claims, effects, ledger
+from store.tables import EffectRow
 from tests.simulation.books import differences, left_alone, paid_twice, violations
-from tests.simulation.server import Told
+from tests.simulation.server import Run, Told
 from tests.simulation.world import Plan, Simulation, simulation
+from tests.workflows.world import cny
 
 BENCH = EvidenceRef(ref="bench.jpg", sha256="b" * 64, by=Party.MERCHANT)
 HOUR = 3_600_000
@@ -71,6 +76,8 @@ OURS = frozenset(
 KINDS = ("refund", "refund", "advance", "settlement", ":offer.", ":payout.", ":collect.")
 """What of the payment provider's work goes wrong, by a part of its keys."""
 LIABLE = ("consumer", "carrier", "merchant", "insurer")
+ENDED_BY_PEOPLE = ("refund", "charge", "set_off")
+"""Kinds of effects whose end, if the provider gives none, a second person says."""
 MAX_HEALING = 600
 SEVERITIES = (10, 30, 50, 80, 100)
 TALLY: Counter[str] = Counter()
@@ -205,6 +212,10 @@ class Returns(RuleBasedStateMachine):
         """The ruling on liability that a case goes by."""
         self.appealed: dict[str, str] = {}
         """The ruling that was appealed against."""
+        self.fault: str | None = None
+        """By whose fault the first return went wrong, in a sequence that begins so."""
+        self.given_up: set[str] = set()
+        """Keys of payments that people ended, and that the provider never carried out."""
 
     @property
     def sim(self) -> Simulation:
@@ -223,14 +234,27 @@ class Returns(RuleBasedStateMachine):
         courier=visits(),
         way=movements(),
         demand=demands(),
+        fault=st.sampled_from([None] * 14 + ["consumer", "carrier"]),
     )
     def begin(
-        self, seed: int, weather: int, dies: int, loses: int, plan: Plan, courier: Any, way: Any, demand: Any
+        self,
+        seed: int,
+        weather: int,
+        dies: int,
+        loses: int,
+        plan: Plan,
+        courier: Any,
+        way: Any,
+        demand: Any,
+        fault: str | None,
     ) -> None:
-        """A new world with its weather, and a first return."""
+        """A new world with its weather, and a first return. Now and then one for which somebody is to pay."""
         self.begun = self.stack.enter_context(simulation(seed))
+        if fault is not None:
+            self._goes_wrong(fault)
         self.sim.weather.percent, self.sim.worker_dies, self.sim.post_loses = weather, dies, loses
-        self.opens(plan, courier, way, demand, same=False)
+        if fault is None:
+            self.opens(plan, courier, way, demand, same=False)
 
     @rule(plan=plans(), courier=visits(), way=movements(), demand=demands(), same=st.booleans())
     @precondition(lambda self: len(self.cases) < 3)
@@ -253,6 +277,43 @@ class Returns(RuleBasedStateMachine):
 
     def _failed_start(self, case: str) -> bool:
         return self.sim.server.runs[case].failure is not None
+
+    def _goes_wrong(self, liable: str) -> None:
+        """Damage behind a clean door. After lightning without a cover the consumer is ruled liable, and charged; with
+        one it is the carrier, who says nothing, and to whom we owe something to set off against."""
+        self.fault = liable
+        visit, way = {"outcome": "picked_up", "after_ms": HOUR}, [{"status": "delivered", "after_ms": HOUR}]
+        self.opens(Plan(rdv=liable == "carrier"), [visit], way, {"answer": "silent"}, same=False)
+        (case,) = self.cases
+        self._until(case, "receipt")
+        damage = LineFinding(line_id="L1", finding=Finding.DAMAGE, quantity=1, severity=30)
+        self._say(case, "report_receipt_issue", ReportReceiptIssue(findings=(damage,), evidence=(BENCH,)))
+        if liable == "consumer":
+            self._until(case, "ruling_needed")
+            self._rule(case, "liability", liable)
+            return
+        request = self.sim.opened[case]
+        order = self.orders[-1][0]
+        about = CaseRef(
+            merchant_id=request.merchant_id,
+            order_id=request.order_id,
+            rma_id=request.rma_id,
+            consumer_ref=order.consumer.consumer_ref,
+        )
+        owed = freight_above_cap(about, cny(10_000), bearer="merchant", courier="sandbox", waybill="older")
+
+        async def owe(session: AsyncSession) -> None:
+            await ledger.post(session, made(owed), self.sim.server.now)
+
+        self.sim.server.do(self.sim.store.run(owe))
+
+    def _until(self, case: str, code: str) -> None:
+        """On to where a case waits for this, or is parked for it."""
+        while True:
+            status = self.sim.status(case)
+            if code in {status.waiting and status.waiting.code, status.attention and status.attention.reason}:
+                return
+            assert self.sim.jump(), f"never waits for {code}: {status.model_dump_json()}"
 
     @rule(data=st.data())
     @precondition(lambda self: bool(self.cases))
@@ -392,6 +453,21 @@ class Returns(RuleBasedStateMachine):
         payee = self.orders[-1][0].consumer.consumer_ref if account == "the consumer's" else account
         self.sim.server.do(self.sim.outside.control("psp", "accounts", {"payee": payee, "state": state}))
 
+    @rule(state=st.sampled_from(["short", "short", "funded", "closed"]))
+    @precondition(lambda self: bool(self.orders))
+    def payer_mood(self, state: str) -> None:
+        """The account that refunds of an order are paid from is short, has money again, or ends what waits for it."""
+        payer = self.orders[-1][0].merchant.merchant_id
+        self.sim.server.do(self.sim.outside.control("psp", "payers", {"payer": payer, "state": state}))
+
+    @rule(data=st.data())
+    @precondition(lambda self: bool(self.cases))
+    def gives_up(self, data: st.DataObject) -> None:
+        """Two people end a payment of which nobody knows what became."""
+        case = data.draw(st.sampled_from(self.cases), "case")
+        for run in [one for one in self.sim.server.runs.values() if not one.closed and self._case_of(one) == case]:
+            self._give_up(run, case)
+
     @rule(decision=st.sampled_from(["approve", "deny", "pending"]), then=st.sampled_from(["approve", "deny"]))
     def insurer_mood(self, decision: str, then: str) -> None:
         """The insurer takes its time, or denies."""
@@ -502,13 +578,22 @@ class Returns(RuleBasedStateMachine):
         sim = self.sim
         sim.weather.percent = sim.worker_dies = sim.post_loses = 0
         for kind in KINDS:
-            sim.server.do(sim.outside.script("psp", kind, state="succeeded"))
+            few = 2 if kind == ":collect." else 6
+            silent = kind in {"refund", ":collect."} and not sim.random.randrange(few)  # until people end what it began
+            sim.server.do(sim.outside.script("psp", kind, state="pending" if silent else "succeeded"))
         sim.server.do(sim.outside.script("insurer", "loss", decision="approve"))
+        if self.fault == "carrier" and sim.random.randrange(2):
+            nothing = {"match": "POST /v1/set_offs", "kind": "unavailable_before"}
+            sim.server.do(sim.outside.faults("courier", nothing))
         psp = sim.parties["psp"]
-        for row in psp.book.all("SELECT id FROM transfers WHERE state = 'pending'"):
-            psp._settle(row["id"], "succeeded", None)
-        for row in psp.book.all("SELECT id FROM charges WHERE state = 'pending'"):
-            psp._charge_later(row["id"], {"state": "succeeded", "code": None, "collects": None})
+        for row in psp.book.all("SELECT payer FROM payers WHERE state = 'short'"):
+            sim.server.do(sim.outside.control("psp", "payers", {"payer": row["payer"], "state": "funded"}))
+        for row in psp.book.all("SELECT id, key, kind FROM transfers WHERE state = 'pending'"):
+            if row["key"] not in self.given_up and not (row["kind"] == "refund" and self._never_says(row["key"])):
+                psp._settle(row["id"], "succeeded", None)
+        for row in psp.book.all("SELECT id, key FROM charges WHERE state = 'pending'"):
+            if row["key"] not in self.given_up and not self._never_says(row["key"]):
+                self._charge_ends(row["id"], "succeeded")
         tries: Counter[str] = Counter()
         for _ in range(MAX_HEALING):
             sim.work()
@@ -520,6 +605,72 @@ class Returns(RuleBasedStateMachine):
                 break
         left = [run.id for run in sim.server.runs.values() if not run.closed]
         assert not left, f"never closed: {[(one, self._why(one)) for one in left]}"
+
+    def _never_says(self, key: str) -> bool:
+        """Of some payments the provider does not say what became before people end them."""
+        silent = not self.sim.random.randrange(3)
+        if silent:
+            self.given_up.add(key)
+        return silent
+
+    def _charge_ends(self, charge: str, state: str) -> None:
+        ending = {"state": state, "code": None if state == "succeeded" else "channel_closed", "collects": None}
+        self.sim.parties["psp"]._charge_later(charge, ending)
+
+    def _give_up(self, run: Run, case: str) -> bool:
+        """A second person ends what this workflow is parked over. What it was, the provider never carries out."""
+        sim, ended = self.sim, False
+        for effect in self._open_effects(case):
+            approval = sim.approval(case, effect.key, effect.amount_minor, effect.payee)
+            told = sim.say(run.id, "skip_step", SkipStep(step=effect.key, approval_id=approval))
+            sim.server.settle()
+            if told.refusal is None and sim.server.do(self._was_given_up(effect.key)):
+                ended = True
+                self._never_happens(effect.key)
+                TALLY[f"given up: {effect.kind}"] += 1
+            sim.work()
+        return ended
+
+    async def _was_given_up(self, key: str) -> bool:
+        async with self.sim.store.read() as session:
+            row = await effects.get(session, key)
+        return row is not None and row.code == effects.GIVEN_UP
+
+    def _open_effects(self, case: str) -> Sequence[EffectRow]:
+        async def read() -> Sequence[EffectRow]:
+            request = self.sim.opened[case]
+            mine = select(EffectRow).where(
+                EffectRow.case_key == _id(request).key,
+                col(EffectRow.kind).in_(ENDED_BY_PEOPLE),
+                col(EffectRow.state).not_in(("succeeded", "failed")),
+            )
+            async with self.sim.store.read() as session:
+                return (await session.exec(mine.order_by(col(EffectRow.key)))).all()
+
+        found: Sequence[EffectRow] = self.sim.server.do(read())
+        return found
+
+    def _never_happens(self, key: str) -> None:
+        """The provider ends it at some time, as failed, or says nothing for ever."""
+        psp, fails = self.sim.parties["psp"], self.sim.random.randrange(2)
+        self.given_up.add(key)
+        for row in psp.book.all("SELECT id, code FROM transfers WHERE key = ? AND state = 'pending'", key):
+            psp.book.unplan("settle", row["id"])
+            if fails or row["code"] == "insufficient_balance":  # else it is paid when the account has money
+                psp._settle(row["id"], "failed", "channel_closed")
+        for row in psp.book.all("SELECT id FROM charges WHERE key = ? AND state = 'pending'", key):
+            psp.book.unplan("charge", row["id"])
+            if fails:
+                self._charge_ends(row["id"], "failed")
+
+    def _case_of(self, run: Run) -> str | None:
+        """The case that a workflow is, or is about."""
+        for case in self.cases:
+            name = case.removeprefix("return:")
+            about = (f"correction:{name}:", f"recovery:{name.replace(':', '.')}.")
+            if run.id == case or run.id.startswith(about):
+                return case
+        return None
 
     def _appeal_again(self) -> bool:
         """Now and then a side appeals against the ruling of a case that is closed. Did one?"""
@@ -554,14 +705,24 @@ class Returns(RuleBasedStateMachine):
         if reason is None or run.kind == WorkflowType.DISPUTE.value:
             return False  # who rules on a dispute does so through its case
         assert reason not in OURS, f"{workflow_id} parked: {reason}: {self._why(workflow_id)}"
+        case = self._case_of(run)
+        if case is not None and reason == "pending":
+            if self._give_up(run, case):
+                return True
+            if self._open_effects(case):
+                return False  # another workflow's, which this one waits for
         tries[f"{workflow_id} {reason}"] += 1
         turn = tries[f"{workflow_id} {reason}"]
+        if turn > 1 and case is not None and reason != "payer_short" and self._give_up(run, case):
+            return True
         if turn > 12:
             return False
         if reason in {"ruling_needed", "arbitration_needed"}:
             return self._ruled_on(workflow_id, str(reason))
         if reason == "uncollectable" and turn > 4:
             return self._written_off(workflow_id)
+        if reason == "given_up":
+            return self._after_given_up(workflow_id, turn)
         for update, body in self._answers(workflow_id, str(reason), turn):
             told = sim.say(workflow_id, update, body)
             sim.work()
@@ -578,23 +739,30 @@ class Returns(RuleBasedStateMachine):
         if workflow_id in self.sim.opened:
             told = self._rule(workflow_id, decides, outcome)
         else:
-            case = next(
-                one for one in self.cases if workflow_id.startswith(f"correction:{one.removeprefix('return:')}:")
-            )
+            case = self._case_of(self.sim.server.runs[workflow_id])
+            assert case is not None, workflow_id
             told = self._rule(case, decides, outcome, to=workflow_id)
         if told.refusal is not None:
             self.refusals[workflow_id] = f"apply_ruling: {told.refusal}"
         return told.refusal is None
 
-    def _written_off(self, recovery: str) -> bool:
+    def _written_off(self, recovery: str, outcome: str = "uncollectable") -> bool:
         """A reviewer lets go what no charge can collect of an account that takes none."""
-        case = next(
-            one
-            for one in self.cases
-            if recovery.startswith(f"recovery:{one.removeprefix('return:').replace(':', '.')}.")
-        )
-        ruling = self.sim.ruling(case, "recovery", "uncollectable")
+        case = self._case_of(self.sim.server.runs[recovery])
+        assert case is not None, recovery
+        ruling = self.sim.ruling(case, "recovery", outcome)
         return self._say(recovery, "apply_ruling", ApplyRuling(ruling_id=ruling)).refusal is None
+
+    def _after_given_up(self, recovery: str, turn: int) -> bool:
+        """A reviewer lets the rest go, or waits for the provider's word on what was given up, which may have come."""
+        if turn > 2 or self.sim.random.randrange(2):
+            return self._written_off(recovery)
+        case = self._case_of(self.sim.server.runs[recovery])
+        mine = f"{'' if case is None else case.removeprefix('return:')}:%"
+        psp, state = self.sim.parties["psp"], ("succeeded", "failed")[self.sim.random.randrange(2)]
+        for row in psp.book.all("SELECT id FROM charges WHERE key LIKE ? AND state = 'pending'", mine):
+            self._charge_ends(row["id"], state)
+        return self._written_off(recovery, "owed")
 
     def _answers(self, workflow_id: str, reason: str, turn: int) -> Sequence[tuple[str, Any]]:
         sim = self.sim
