@@ -301,6 +301,8 @@ class CaseRun(CaseDesk):
         self.closed = self.closing = False
         self.outcome: str | None = None
         self.credit_open = False
+        self.undisputed = False
+        """A part of the refund left before the ruling, since nobody disputed it."""
         self.offer: Money | None = None
         """What is offered for keeping the goods, while it is open."""
         self.asking = False

@@ -66,6 +66,7 @@ async def _refund_undisputed(run: CaseRun, found: tuple[DoorstepFinding, ...]) -
         for one in found
     )
     undisputed = await run.step(refund_undisputed, RefundUndisputed(case=run.judged.case, findings=findings))
+    run.undisputed = bool(undisputed.charged)
     if undisputed.refunds:
         run.tell(f"{undisputed.charged} is not disputed and leaves now", Party.PLATFORM)
         run.regions.to(Region.REFUND, "due")

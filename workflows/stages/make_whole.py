@@ -41,6 +41,9 @@ async def make_whole(run: CaseRun, reception: Reception) -> None:
         wanted = recoverable(run, plan)
         if wanted is not None:
             await hand_over(run, wanted)
+    if reception.event == "returned" and run.undisputed:
+        # The consumer has the goods again, and what was refunded of them before the ruling.
+        await resettle(run, reception.event, arrived=settling(run, reception))
 
 
 async def _turns_up(run: CaseRun) -> bool:

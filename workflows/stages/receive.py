@@ -37,8 +37,8 @@ async def receive(run: CaseRun) -> Reception:
     reception = await follow(run)
     if reception.event == "lost":
         run.given_up = len(run.mail.trackings)
-    elif reception.event == "returned" and not run.credit_open and not run.sums.refunded:
-        # Nothing is refunded, and the return is over. What lightning refunded is the consumer's debt (domain 4.5).
+    elif reception.event == "returned" and not run.credit_open and not run.undisputed:
+        # Nothing is refunded, and the return is over. What was refunded before is the consumer's debt (domain 4.5).
         run.regions.to(Region.AUTHORIZATION, "expired")
     return reception
 

@@ -10,6 +10,7 @@ from sqlmodel import select
 
 from backhaul.facts import Method, Reason
 from backhaul.messages import (
+    ApplyRuling,
     Authorize,
     CloseCase,
     ConfirmReceipt,
@@ -27,7 +28,7 @@ from store import corrections, pickups
 from store.tables import ConsumerRow, PickupRow, WaybillRow
 from tests.workflows.scenarios.registry import scenario
 from tests.workflows.scenarios.telling import books_that_do_not_add_up, refused, templates, to_the_merchant, told
-from tests.workflows.world import Case, Plan, World, at_receipt, cny, objection
+from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage, objection
 from worker.corrections import correct, tell_movement
 
 MINUTE = timedelta(minutes=1)
@@ -432,6 +433,29 @@ async def brought_back_after_lightning(world: World) -> Case:
     async with world.store.read() as session:
         consumer = (await session.exec(select(ConsumerRow))).one()
     assert consumer.frozen
+    return case
+
+
+@scenario("X8", "X9")
+async def brought_back_after_an_undisputed_part(world: World) -> Case:
+    """840.00 of 1200.00 left before the ruling; then the courier brings the goods back: the merchant is charged
+    nothing, and the consumer, who has goods and money, owes 840.00 (J50)."""
+    case = await world.open(Plan(tier=0))
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(30, says="disputes")])
+    await case.until(lambda s: s.money.refunded == cny(84_000), "what is not disputed")
+    await case.parks("ruling_needed")
+    ruling = await world.rule(case, "liability", "merchant")
+    await case.say("apply_ruling", ApplyRuling(ruling_id=ruling))
+    await case.waits_for("delivery")
+    await case.track("returned")
+    outcome = await case.ended()
+    assert (outcome.refunded, outcome.regions["logistics"]) == (cny(84_000), "returned_to_consumer")
+    assert outcome.recovery is not None
+    assert await case.posted("J50") == {"P1110": 84_000, "P1130": -84_000}
+    totals = templates(await case.entries())
+    assert (totals["J20"], totals["J21"], totals["J50"]) == (84_000, 84_000, 84_000)
+    assert "J22" not in totals
     return case
 
 
