@@ -159,7 +159,7 @@ def a_return(rma_id: str | None = None, order_id: str = "O-1", merchant: str = M
         "order_id": order_id,
         "reason": "no_reason",
         "lines": [{"line_id": "L-1", "quantity": 1}],
-        "address_ref": "adr-1",
+        "address_ref": f"adr-{order_id}",  # an address that many consumers share is a risk
     }
 
 
