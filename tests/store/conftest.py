@@ -6,7 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from store import sqlite
 from store.engine import Store
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers in a crowd on a slow machine wait their turn."""
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 60_000)
 
 
 @pytest.fixture
