@@ -420,14 +420,23 @@ class Desk:
         condition under which it does not matter any more: what is parked then goes on as if it were skipped."""
         return await self._ask(declared, argument, key=key, again=again, hand_back=hand_back, freed=freed)
 
-    async def once(self, declared: Declared[A, R], argument: A, *, retry: RetryPolicy | None = None) -> R:
-        """Ask as declared, or with another `retry`. Raises ActivityError, or ValidationError where the result has an
-        unknown shape: it is read here and not by the SDK, which would fail the whole workflow."""
+    async def once(
+        self,
+        declared: Declared[A, R],
+        argument: A,
+        *,
+        retry: RetryPolicy | None = None,
+        within: timedelta | None = None,
+    ) -> R:
+        """Ask as declared, or with another `retry` and an answer `within` some time of all tries. Raises ActivityError,
+        or ValidationError where the result has an unknown shape: it is read here and not by the SDK, which would fail
+        the whole workflow."""
         raw = await workflow.execute_activity(
             declared.name,
             argument,
             task_queue=declared.queue,
             start_to_close_timeout=declared.start_to_close,
+            schedule_to_close_timeout=within,
             heartbeat_timeout=declared.heartbeat,
             retry_policy=retry or declared.retry,
             summary=declared.summary(argument)[:200],

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pydantic import ValidationError
 from temporalio.exceptions import ActivityError
 
 from activities.contract import CourierEvents, FetchEvents, Proof
 from activities.declarations import SOON, fetch_events
 from workflows.case_run import CaseDesk
+
+AT_ONCE = timedelta(seconds=18)
+"""How long somebody waits for the courier's word: less than the patience of whoever sent the update."""
 
 
 async def poll(run: CaseDesk) -> None:
@@ -24,7 +29,7 @@ async def look(run: CaseDesk) -> bool:
     if run.waybill is None:
         return False
     try:
-        _keep(run, await run.once(fetch_events, _about(run, run.waybill), retry=SOON))
+        _keep(run, await run.once(fetch_events, _about(run, run.waybill), retry=SOON, within=AT_ONCE))
     except (ActivityError, ValidationError):
         return False
     return True

@@ -85,6 +85,8 @@ async def hear(run: CaseDesk, update: Update, said: ConfirmReceipt | ReportRecei
         return ""
     run.count(update, Party.MERCHANT)
     answered = await look(run)
+    if said is not run.mail.confirm and said is not run.mail.issue:
+        reject("not_delivered")  # the courier told meanwhile that the goods were lost: nothing of it is kept
     logistics = run.regions[Region.LOGISTICS]
     if logistics in {"delivered", "receipt_confirmed"} or _arrived(run):
         return ""

@@ -121,7 +121,7 @@ async def _tell(run: CaseDesk, ruled: Found, question: Question) -> None:
     """Both sides are told of a ruling. X15: the time to appeal counts from when both know, so that a notice that
     reaches nobody parks, aside: no money waits for it. A ruling that is final is told as one, and a notice of it
     that reaches nobody is only noted."""
-    if question is not Question.LIABILITY or run.within:
+    if question is not Question.LIABILITY or run.within or run.appeal is not None:
         await asyncio.gather(*(remind(run, side, f"ruled_final_{side.value}") for side in SIDES))
         return
     due = workflow.now() + timedelta(seconds=run.judged.terms.appeal_s)
