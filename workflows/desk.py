@@ -20,7 +20,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 from activities.contract import Proof
 from activities.declarations import LOCAL, LOCAL_LIMIT, Declared, Effect, Step
 from backhaul import names
-from backhaul.attention import REASONS, reason_of
+from backhaul.attention import REASONS, SIGNS, reason_of
 from backhaul.errors import CODES
 from backhaul.facts import Frozen, Party
 from backhaul.messages import AttentionView, WaitView
@@ -97,12 +97,15 @@ class Parked:
     alarms: int = 0
     elsewhere: str | None = None
     """The workflow that is parked and has the alarm, where this one only waits for it."""
-    beside: bool = False
-    """A sign that somebody should look, while the story goes on: it is shown after what is stuck."""
+
+    @property
+    def sign(self) -> bool:
+        """Is somebody only to look, while the story goes on? It is shown after what is stuck."""
+        return self.reason in SIGNS
 
     def pressed(self) -> str:
         """What an operator's retry does, for people."""
-        return f"has looked at {self.step}" if self.beside else f"tries {self.step} again"
+        return f"has looked at {self.step}" if self.sign else f"tries {self.step} again"
 
 
 def reject(code: str, message: str = "") -> NoReturn:
@@ -198,7 +201,7 @@ class Desk:
     @property
     def stuck(self) -> list[Parked]:
         """What does not go on by itself, as against mere signs."""
-        return [parked for parked in self.parked if not parked.beside]
+        return [parked for parked in self.parked if not parked.sign]
 
     @property
     def shows(self) -> frozenset[str]:
@@ -348,13 +351,13 @@ class Desk:
             await (self._tasks or self._asides).pop(0)
 
     def sign(self, reason: str, headline: str, step: str) -> None:
-        """Have an operator look, beside the story: nothing waits for it, and `take_down` ends it."""
+        """Have an operator look, for a reason of SIGNS: nothing waits for it, and `take_down` ends it."""
         if not self._over:
             self._signs.append(asyncio.create_task(self._sign(reason, headline, step)))
 
     async def _sign(self, reason: str, headline: str, step: str) -> None:
         await workflow.wait_condition(lambda: self.ready or self._over)
-        await self.park(reason, headline, step=step, effect=True, freed=lambda: self._over, beside=True)
+        await self.park(reason, headline, step=step, effect=True, freed=lambda: self._over)
 
     async def take_down(self) -> None:
         """At the close: signs that nobody looked at end with the workflow."""
@@ -540,24 +543,23 @@ class Desk:
         freed: Callable[[], bool] | None = None,
         within_s: float | None = None,
         looks_again: bool = False,
-        beside: bool = False,
     ) -> Parked:
         """Say that a human is needed, why, and what to send; go on when freed.
 
         Its deadline raises the alarm again (and again): a parked case is never silent. `freed` is a condition beside
         the operator's commands, such as the arrival of a ruling. With `looks_again` the deadline frees the step, after
         its alarm: the caller looks whether the trouble is over. Raises CloseRequested when an operator closes; not
-        where it is only a sign, `beside` the story."""
+        where it is only a sign (backhaul.attention.SIGNS)."""
         if reason not in REASONS:
             reason, headline = reason_of(reason), f"{reason}: {headline}"
         span = timedelta(seconds=within_s or self.park_s)
         now = workflow.now()
-        parked = Parked(step, reason, headline, now, now + span, effect, key, skippable, retriable, beside=beside)
+        parked = Parked(step, reason, headline, now, now + span, effect, key, skippable, retriable)
         self.put(parked)
         free = freed or (lambda: False)
 
         def closes() -> bool:
-            return bool(self.close_reason) and not beside
+            return bool(self.close_reason) and not parked.sign
 
         while not (free() or parked.command or closes()):
             left = parked.due - workflow.now()
@@ -586,7 +588,7 @@ class Desk:
 
     def put(self, parked: Parked) -> None:
         """Show what is parked: in order of time, what is stuck before mere signs."""
-        at = len(self.parked) if parked.beside else len(self.stuck)
+        at = len(self.parked) if parked.sign else len(self.stuck)
         self.parked.insert(at, parked)
 
     def attention(self) -> AttentionView | None:

@@ -6,16 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from store import sqlite
 from store.engine import Store
 from tests.steps.support import World
 from tests.store.support import fresh_sqlite
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writers in a crowd on a slow machine wait their turn."""
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 60_000)
+from tests.store.support import patient as patient
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from backhaul.facts import BookRef, CoverKind
 from backhaul.ledger import CaseRef
 from backhaul.messages import (
@@ -22,12 +24,18 @@ from backhaul.messages import (
     OrderPayment,
 )
 from backhaul.money import Money
-from store import cases, orders
+from store import cases, orders, sqlite
 from store.engine import Store
 from store.tables import CaseRow
 
 AT = datetime(2025, 6, 1, 8, 0, tzinfo=UTC)
 BOOK = BookRef(version="2025-05", hash="b" * 64)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers in a crowd on a slow machine wait their turn."""
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 60_000)
 
 
 def yuan(major: str) -> Money:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -283,7 +284,15 @@ async def withdraw(run: CaseDesk, closed: tuple[str, ...], unpaid: tuple[str, ..
         await run.effect(close_claim, CloseClaim(case=run.judged.case, claim_ref=ref, patience=run.patience))
 
 
-def recoverable(run: CaseDesk, plan: RecoveryPlan) -> RecoveryPlan | None:
+async def recover(run: CaseDesk, plans: Sequence[RecoveryPlan]) -> None:
+    """Hand over what is to be recovered."""
+    for plan in plans:
+        wanted = _recoverable(run, plan)
+        if wanted is not None:
+            await _hand_over(run, wanted)
+
+
+def _recoverable(run: CaseDesk, plan: RecoveryPlan) -> RecoveryPlan | None:
     """No more than the insurer approved is recovered; nothing of a claim that it denied."""
     claim = next((one for one in run.claims if one.plan.claim_ref == plan.claim_ref), None)
     if claim is None or claim.approved is None or plan.amount <= claim.approved:
@@ -291,7 +300,7 @@ def recoverable(run: CaseDesk, plan: RecoveryPlan) -> RecoveryPlan | None:
     return plan.model_copy(update={"amount": claim.approved}) if claim.approved else None
 
 
-async def hand_over(run: CaseDesk, plan: RecoveryPlan) -> None:
+async def _hand_over(run: CaseDesk, plan: RecoveryPlan) -> None:
     """Recovery goes on without the case. Its id is its name's: already started is a success."""
     if run.regions[Region.RECOVERY] != "handed_over":
         run.regions.to(Region.RECOVERY, "identified")

@@ -10,7 +10,7 @@ from backhaul.case import Region
 from backhaul.facts import Liable
 from workflows.case_run import CaseRun
 from workflows.stages.appealing import last_word
-from workflows.stages.indemnifying import begin, decision, hand_over, recoverable, withdraw
+from workflows.stages.indemnifying import begin, decision, recover, withdraw
 from workflows.stages.receive import Reception, follow_found, received, settling
 from workflows.stages.refunding import REFUNDED, refund
 from workflows.stages.repaying import repay
@@ -37,10 +37,7 @@ async def make_whole(run: CaseRun, reception: Reception) -> None:
     if reception.event == "lost" and await _turns_up(run):
         return
     await run.join()
-    for plan in remedy.recoveries:
-        wanted = recoverable(run, plan)
-        if wanted is not None:
-            await hand_over(run, wanted)
+    await recover(run, remedy.recoveries)
     if reception.event == "returned" and run.undisputed:
         # The consumer has the goods again, and what was refunded of them before the ruling.
         await resettle(run, reception.event, arrived=settling(run, reception))

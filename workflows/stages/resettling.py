@@ -10,7 +10,7 @@ from activities.declarations import return_money
 from backhaul.case import Region
 from backhaul.facts import Liable, Party
 from workflows.case_run import CaseDesk
-from workflows.stages.indemnifying import begin, decision, hand_over, recoverable, withdraw
+from workflows.stages.indemnifying import begin, decision, recover, withdraw
 from workflows.stages.refunding import REFUNDED, refund
 from workflows.stages.repaying import repay
 from workflows.stages.ruling import OPEN, ruling
@@ -47,10 +47,7 @@ async def resettle(
         run.regions.to(Region.REFUND, "due")
         await refund(run, said.refunds)
     await run.join()
-    for plan in said.recoveries:
-        wanted = recoverable(run, plan)
-        if wanted is not None:
-            await hand_over(run, wanted)
+    await recover(run, said.recoveries)
     return said
 
 

@@ -5,7 +5,7 @@ The coat is 1200.00, commission 5 %; amounts are worked out by hand from domain 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -23,7 +23,7 @@ from backhaul.messages import (
 )
 from backhaul.policy.parcels import correction_of
 from tests.workflows.scenarios.registry import scenario
-from tests.workflows.scenarios.telling import refused, templates, to_the_merchant
+from tests.workflows.scenarios.telling import refused, templates, to_the_merchant, unheard_of
 from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage, objection
 from worker.corrections import correct, tell_movement
 
@@ -73,16 +73,6 @@ async def lost(case: Case) -> None:
     await case.pickup()
     await case.waits_for("delivery")
     await case.track("lost")
-
-
-async def unheard_of(case: Case) -> datetime:
-    """Collected and delivered, of which the courier's news is lost. When the courier is asked for it."""
-    await case.waits_for("pickup")
-    await case.collect_outside(until="delivered")
-    await case.pickup()
-    waiting = (await case.waits_for("delivery")).waiting
-    assert waiting is not None
-    return waiting.due
 
 
 # ---- X16: the insurer's decision and payment ------------------------------------------------------------------------

@@ -27,7 +27,14 @@ from backhaul.policy.parcels import correction_of
 from store import corrections, pickups
 from store.tables import ConsumerRow, PickupRow, WaybillRow
 from tests.workflows.scenarios.registry import scenario
-from tests.workflows.scenarios.telling import books_that_do_not_add_up, refused, templates, to_the_merchant, told
+from tests.workflows.scenarios.telling import (
+    books_that_do_not_add_up,
+    refused,
+    templates,
+    to_the_merchant,
+    told,
+    unheard_of,
+)
 from tests.workflows.world import Case, Plan, World, at_receipt, cny, damage, objection
 from worker.corrections import correct, tell_movement
 
@@ -311,14 +318,10 @@ async def refused_as_prohibited(world: World) -> Case:
 async def trace_finds_the_delivery(world: World) -> Case:
     """72 h without a movement the courier is asked, and its own log knows of the delivery."""
     case = await world.open(Plan(tier=0))
-    await case.waits_for("pickup")
-    await case.collect_outside(until="delivered")
-    await case.pickup()
-    waiting = (await case.waits_for("delivery")).waiting
-    assert waiting is not None
-    await world.until(waiting.due - MINUTE)
+    due = await unheard_of(case)
+    await world.until(due - MINUTE)
     assert (await case.waits_for("delivery")).regions["logistics"] == "picked_up"
-    await world.until(waiting.due + MINUTE)
+    await world.until(due + MINUTE)
     await case.waits_for("receipt")
     await case.say("confirm_receipt", ConfirmReceipt())
     assert (await case.ended()).outcome == "refunded"
@@ -331,14 +334,10 @@ async def confirmed_before_the_courier_told(world: World) -> Case:
     """The news of the delivery is lost, and the merchant confirms: the courier is asked at once, and the refund leaves
     without waiting for the 72 h."""
     case = await world.open(Plan(tier=0))
-    await case.waits_for("pickup")
-    await case.collect_outside(until="delivered")
-    await case.pickup()
-    waiting = (await case.waits_for("delivery")).waiting
-    assert waiting is not None
+    due = await unheard_of(case)
     assert (await case.say("confirm_receipt", ConfirmReceipt())).note == ""
     assert (await case.ended()).outcome == "refunded"
-    assert await case.now() < waiting.due - timedelta(days=1)
+    assert await case.now() < due - timedelta(days=1)
     assert templates(await case.entries()) == ORDINARY
     return case
 

@@ -33,6 +33,16 @@ async def to_the_merchant(case: Case) -> None:
     await case.waits_for("receipt")
 
 
+async def unheard_of(case: Case) -> datetime:
+    """Collected and delivered, of which the courier's news is lost. When the courier is asked for it."""
+    await case.waits_for("pickup")
+    await case.collect_outside(until="delivered")
+    await case.pickup()
+    waiting = (await case.waits_for("delivery")).waiting
+    assert waiting is not None
+    return waiting.due
+
+
 async def told(case: Case) -> list[tuple[str, str]]:
     """Who was told what on the case, in order, by the inbox's own book."""
     return await case.world.outside.told(f"{case.request.merchant_id}/{case.request.rma_id}")
