@@ -6,10 +6,14 @@ from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 pytest_plugins = ["tests.servers.temporal", "tests.servers.postgres"]
 
-# The same examples everywhere and no deadline: a busy machine is no counter-example.
+# The same examples everywhere and no deadline: a busy machine is no counter-example. By itself Hypothesis also draws
+# constants of whatever modules are imported by then: a seed would give other examples alone than after other tests.
+providers._get_local_constants = Constants
 settings.register_profile("default", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("soak", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")

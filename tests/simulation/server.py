@@ -51,7 +51,7 @@ EXTERN: dict[str, Any] = {
 """What an instance asks of its worker."""
 ALREADY_EXISTS = "START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_WORKFLOW_ALREADY_EXISTS"
 MAX_STEPS = 20_000
-"""Of one sequence: more is a loop without end."""
+"""Attempts and jumps of one sequence: more is a loop without end."""
 
 
 class TaskFailed(AssertionError):
@@ -232,9 +232,7 @@ class Server:
         ready = self.ready
         if not ready:
             return False
-        self._steps += 1
-        if self._steps > MAX_STEPS:
-            raise AssertionError("the sequence never ends")
+        self._count()
         run, asked = ready[self._random.randrange(len(ready))]
         self._attempt(run, asked)
         return True
@@ -250,10 +248,16 @@ class Server:
         moment = self.next_moment
         if moment is None:
             return False
+        self._count()
         self.now = max(self.now, moment)
         self._fire()
         self.settle()
         return True
+
+    def _count(self) -> None:
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise AssertionError(f"the sequence never ends: {self.now}")
 
     def _fire(self) -> None:
         for run in list(self.runs.values()):

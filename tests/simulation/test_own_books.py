@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -41,3 +42,16 @@ def test_goods_for_which_nobody_was_refunded_are_seen(world: Simulation) -> None
     assert len(list(left_alone(world, [tied.case]))) == 1
     world.parties["courier"].book.run("UPDATE waybills SET state = 'returned'")
     assert list(left_alone(world, [tied.case])) == []
+
+
+def test_a_reconciliation_ends_after_a_provider_was_away_for_days(world: Simulation) -> None:
+    """It parks, and operators have it go on; a simulation in which they did not went on for ever."""
+    works, away = world.server.before, world.server.now + timedelta(days=3)
+
+    def weather() -> None:
+        world.weather.percent = 100 if world.server.now < away else 0
+        works()
+
+    world.server.before = weather
+    assert world.reconcile("look").open == 0
+    assert away < world.server.now < away + timedelta(hours=3)

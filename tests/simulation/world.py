@@ -36,10 +36,11 @@ from backhaul.messages import (
     ImportOrder,
     OpenReturn,
     PickupReport,
+    RetryStep,
     ReturnLine,
     TrackingReport,
 )
-from backhaul.names import WorkflowType
+from backhaul.names import Update, WorkflowType
 from backhaul.policy.library import load_library
 from backhaul.policy.parcels import correction_of
 from backhaul.reconciliation import ReconcileRequest, ReconciliationReport
@@ -213,7 +214,8 @@ class Simulation(World):
         return wanted.workflow_id
 
     def reconcile(self, cut: str) -> ReconciliationReport:
-        """One run of the reconciliation: fetch the statements, compare, say what is open."""
+        """One run of the reconciliation: fetch the statements, compare, say what is open. Where a provider does not
+        answer for so long that it parks, an operator has it go on, an hour later."""
         providers = tuple(name for name in self.providers if name != "courier.sandbox-b")  # the same server's books
         workflow_id = f"reconciliation:{cut}"
         request = ReconcileRequest(cut=cut, hold=False, providers=providers)
@@ -221,7 +223,11 @@ class Simulation(World):
         while not self.server.runs[workflow_id].closed:
             moved = self.jump()
             run = self.server.runs[workflow_id]
-            assert moved or run.closed, f"the reconciliation never ends: {run.attributes}"
+            if "ReturnAttention" in run.attributes:
+                self.sleep(timedelta(hours=1))
+                self.say(workflow_id, Update.RETRY_STEP, RetryStep())
+            else:
+                assert moved or run.closed, f"the reconciliation never ends: {run.attributes}"
         found: ReconciliationReport = self.server.result(workflow_id, ReconciliationReport)
         return found
 
