@@ -65,6 +65,7 @@ class Amounts(Frozen):
     remaining: Money | None = Field(default=None, description="of the cover, what claims of this case hold apart")
     re_ruled: str | None = Field(default=None, description="the ruling that took the place of the one at the door")
     advanced: bool = Field(default=False, description="what was refunded counts as an advance: the goods went back")
+    returned: bool = Field(default=False, description="the consumer has the goods again")
 
 
 @dataclass(frozen=True)

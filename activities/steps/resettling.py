@@ -31,6 +31,7 @@ from backhaul.errors import Rejected
 from backhaul.facts import CaseFacts, Liable
 from backhaul.ids import payment_key
 from backhaul.ledger import Side, refund_due
+from backhaul.messages import Ruling
 from backhaul.money import Money
 from backhaul.policy.consequences import Consequences
 from backhaul.policy.refunds import RefundValue
@@ -112,13 +113,22 @@ async def _judged(
         raise Rejected("invalid_input", f"{argument.tag}: nothing to settle anew")
     old = before.last.found or Liability(liable=before.last.result.liable)
     liable, ruling = await read_ruling(work, argument.ruling_id)
+    if before.last.returned and (liable is Liable.CONSUMER or await _confirms(work, ruling)):
+        found = Liability(liable=Liable.CONSUMER, lost=True, ruled=True)
+        return Judged(found=found, reasons=(RULED,)), given_back(loss_of(desk, work, facts, found, held))
     findings = old.findings if ruling.findings is None else ruling.findings
-    whole = old.lost and ruling.findings is None
-    went_back = whole and old.liable is liable is Liable.CONSUMER  # they have the goods, whatever was found before
-    lost = went_back or (whole and liable in (Liable.CARRIER, Liable.INSURER))
+    lost = old.lost and ruling.findings is None and liable in (Liable.CARRIER, Liable.INSURER)
     found = Liability(liable=liable, findings=findings, lost=lost, ruled=True)
-    loss = loss_of(desk, work, facts, found, held)
-    return Judged(found=found, reasons=(RULED,)), given_back(loss) if went_back else loss
+    return Judged(found=found, reasons=(RULED,)), loss_of(desk, work, facts, found, held)
+
+
+async def _confirms(work: Work, ruling: Ruling) -> bool:
+    """Does it find what the ruling appealed against found? That one was about goods that then went back to the
+    consumer: what followed from that stands."""
+    if ruling.overrules is None:
+        return False
+    _, first = await read_ruling(work, ruling.overrules)
+    return ruling.outcome == first.outcome and ruling.findings in (None, first.findings)
 
 
 async def _post(
@@ -164,6 +174,7 @@ async def _post(
         remaining=None if loss.cover is None else loss.cover.remaining,
         re_ruled=before.last.re_ruled,
         advanced=before.last.advanced or went_back,
+        returned=before.last.returned if argument.arrived is None else went_back,
     )
     await cases.record(work.session, work.key, f"{SETTLED}.{before.n}", argument, amounts, work.at)
     await cases.add_money(work.session, work.key, withheld=(result.withhold - before.last.result.withhold).minor)

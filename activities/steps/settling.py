@@ -21,7 +21,7 @@ from activities.steps.parcel import SCAN, Scan, scan_facts
 from activities.steps.parts import with_freight
 from backhaul.case import Stage
 from backhaul.errors import Rejected
-from backhaul.facts import CaseFacts, Liable, Party
+from backhaul.facts import CaseFacts, Inspection, Liable, Party
 from backhaul.money import Money
 from backhaul.policy.remedy import remedy
 from backhaul.policy.settling import RETURNED, Heard, Judged, given_back, indemnity_decided, uncovered, who_is_liable
@@ -107,7 +107,13 @@ async def _carry_out(
     await post_amounts(work, scan, amounts)
     parts, besides = await with_freight(work, amounts.result.refund_now, scan.reimburse)
     recoveries = await recoveries_of(work, scan, amounts, live, back)
-    amounts = amounts.model_copy(update={"delivered_at": argument.delivered_at, "re_ruled": argument.re_ruled})
+    amounts = amounts.model_copy(
+        update={
+            "delivered_at": argument.delivered_at,
+            "re_ruled": argument.re_ruled,
+            "returned": argument.event == RETURNED,
+        }
+    )
     await cases.record(work.session, work.key, SETTLED, argument, amounts, work.at)
     await cases.add_money(work.session, work.key, withheld=amounts.result.withhold.minor)
     await _show(work, *((Stage.REFUNDING, Party.PSP) if parts else (Stage.CLOSING, Party.PLATFORM)))
@@ -155,7 +161,7 @@ async def judge(work: Work, argument: SettleCase, facts: CaseFacts) -> Judged:
     at_door = await cases.recorded(work.session, work.key, AT_DOOR, Liability)
     if argument.re_ruled is not None:
         at_door = await _re_ruled(work, argument.re_ruled, at_door)
-    proven = await _evidence(work, argument)
+    proven = await _evidence(work, argument, door)
     heard = Heard(argument.event, door, argument.receipt, argument.delivered_at, at_door, proven)
     if argument.ruling_id is not None:
         liable, ruling = await read_ruling(work, argument.ruling_id)
@@ -166,13 +172,16 @@ async def judge(work: Work, argument: SettleCase, facts: CaseFacts) -> Judged:
     return who_is_liable(heard, facts, work.risk, work.book)
 
 
-async def _evidence(work: Work, argument: SettleCase) -> bool:
-    """Did evidence come with the merchant's objection, or from them alone between the delivery and it?"""
+async def _evidence(work: Work, argument: SettleCase, door: Inspection | None) -> bool:
+    """Did evidence come with the merchant's objection, or from them alone between the delivery and it? An objection
+    that the courier's word of the delivery only followed had the goods before: there any since the pickup counts."""
     if argument.evidence or argument.receipt is None or argument.delivered_at is None:
         return bool(argument.evidence)
+    since, until = argument.delivered_at, argument.receipt.at
+    if until <= since and door is not None:
+        since = door.at
     kept = await evidence.of_case(work.session, work.key)
-    theirs = [one.received_at for one in kept if one.by is Party.MERCHANT]
-    return any(argument.delivered_at <= at <= argument.receipt.at for at in theirs)
+    return any(since <= one.received_at <= until for one in kept if one.by is Party.MERCHANT)
 
 
 async def _re_ruled(work: Work, ruling_id: str, before: Liability | None) -> Liability:

@@ -255,3 +255,20 @@ def test_an_appeal_after_a_refund_in_part_was_brought_back(again: str, world: Si
     assert (books["J50"], books.get("J51", 0)) == (
         (COAT - LOSS, COAT - LOSS) if again == "consumer" else (2 * (COAT - LOSS), 0)  # and its reversal
     )
+
+
+@pytest.mark.parametrize("again", ["merchant", "consumer"])
+def test_an_appeal_changes_nothing_of_goods_that_went_straight_back(again: str, world: Simulation) -> None:
+    """840.00 were refunded as undisputed, the merchant was ruled liable for the rest, and the courier brought the coat
+    back: the consumer owes 840.00. The same ruling again, or their own fault after all, leaves it so."""
+    disputed = {**TAKEN, "inspection": {"L1": {"finding": "damage", "severity": 30, "consumer": "disputes"}}}
+    way = [{"status": "in_transit", "after_ms": HOUR}, {"status": "returned", "after_ms": 20 * HOUR}]
+    story = Appealed(world, ORDINARY, "merchant", AT_ONCE, visit=disputed, way=way)
+    story.rest()
+    before = story.tied.books()
+    assert (before["J21"], before["J50"], before["J51"]) == (COAT - LOSS, COAT - LOSS, COAT - LOSS)
+    story.appeal(again)
+    story.tied.finish("nobody")
+    assert story.tied.books() == before
+    upheld: CorrectionOutcome = world.server.result(story.correction, CorrectionOutcome)
+    assert upheld.outcome == "upheld"

@@ -8,7 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from backhaul.messages import ConfirmReceipt
+from backhaul.messages import ConfirmReceipt, ReportReceiptIssue
+from store import evidence
+from tests.simulation.machine import BENCH
 from tests.simulation.test_found import ORDINARY, Lost
 from tests.simulation.test_ties import (
     FREIGHT,
@@ -43,10 +45,10 @@ def silent(world: Simulation, tied: Tied, hours: int = 12) -> None:
     world.sleep(timedelta(hours=hours))
 
 
-def kept(world: Simulation, tied: Tied) -> None:
+def kept(world: Simulation, tied: Tied, said: ReportReceiptIssue = OBJECTED) -> None:
     """The merchant objects while the courier does not answer."""
     world.weather.percent = 100
-    told = tied.say("report_receipt_issue", OBJECTED)
+    told = tied.say("report_receipt_issue", said)
     world.sleep(timedelta(minutes=1))
     world.weather.percent = 0
     assert (told.accepted, told.refusal) == (True, None)
@@ -88,6 +90,29 @@ def test_what_was_said_before_the_delivery_is_heard_after_it(world: Simulation) 
     kept(world, tied)
     tied.finish("nobody rules")
     assert tied.books() == REFUND | FREIGHT | indemnity(LOSS) | from_carrier(LOSS)
+
+
+@pytest.mark.parametrize("when", ["before the pickup", "after it"])
+def test_evidence_before_a_kept_objection_counts_from_the_pickup_on(when: str, world: Simulation) -> None:
+    """Photographs, then an objection without any, and the courier tells of the delivery only two days later: paid in
+    advance. What came before the pickup was no evidence of what arrived: a dispute."""
+    tied = Tied(world, ORDINARY, courier(TAKEN, way=LONG_WAY))
+
+    def photographs() -> None:
+        world.server.do(
+            world.store.run(lambda s: evidence.keep(s, tied.id.key, (BENCH,), evidence.RECEIPT, world.server.now))
+        )
+
+    if when == "before the pickup":
+        tied.waits("pickup")
+        photographs()
+    tied.waits("delivery")
+    if when == "after it":
+        photographs()
+    kept(world, tied, OBJECTED.model_copy(update={"evidence": ()}))
+    tied.finish("merchant")
+    advanced = indemnity(LOSS) | from_carrier(LOSS) if when == "after it" else {}
+    assert tied.books() == REFUND | FREIGHT | advanced
 
 
 def test_what_the_merchant_has_spoken_of_is_not_lost_by_time(world: Simulation) -> None:
