@@ -332,6 +332,15 @@ async def cut_recovery(session: AsyncSession, ref: str, to_minor: int, at: datet
     session.add(row)
 
 
+async def take_in_hand(session: AsyncSession, row: RecoveryRow, minor: int, at: datetime) -> None:
+    """What was in hand of a recovery that has not begun goes another way."""
+    row.amount_minor, row.in_hand_minor = row.amount_minor - minor, row.in_hand_minor - minor
+    row.withdrawn, row.updated_at = True, at
+    if not row.amount_minor:
+        row.state = "waived"
+    session.add(row)
+
+
 async def plan_recovery(session: AsyncSession, row: RecoveryRow, plan: Mapping[str, Any], at: datetime) -> None:
     """A recovery that has not begun is begun as it stands: nobody was asked for what was taken back of it."""
     row.plan, row.withdrawn, row.updated_at = dict(plan), False, at

@@ -6,6 +6,8 @@ what was never paid leaves now.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from activities.contract import IndemnityPlan, MoneyBack, Resettle, Resettled
 from activities.steps.amounts import (
     Amounts,
@@ -27,7 +29,7 @@ from activities.steps.parts import refund_parts
 from activities.steps.settling import RULED, judge, keep_receipt, loss_at
 from activities.steps.undisputed import UndisputedPart, before_it
 from activities.steps.undoing import recharge, undo
-from backhaul.errors import Rejected
+from backhaul.errors import Rejected, Transient
 from backhaul.facts import CaseFacts, Liable
 from backhaul.ids import payment_key
 from backhaul.ledger import Side, refund_due
@@ -46,6 +48,7 @@ from backhaul.policy.settling import (
     uncovered,
 )
 from store import cases, claims, credit, ledger
+from store.tables import ClaimRow
 
 STEP = "resettle"
 STANDS = "refund_stands"
@@ -79,14 +82,40 @@ async def _resettle(desk: Desk, work: Work, argument: Resettle, step: str) -> Re
     due = stands.payable(due)
     await work.say(indemnity_decided(found, loss, due) or loss.verdict)
     to_claim = max(due - stands.done, loss.total - loss.total)
-    plan = None
+    plan: IndemnityPlan | None = None
+    freed: tuple[MoneyBack, ...] = ()
     if to_claim and loss.cover is not None:
+        freed = await _free_cover(work, before, earlier)
         plan = await plan_indemnity(desk, work, facts, loss.cover, to_claim, earlier)
         if found.liable is Liable.CONSUMER:
+            verdicts = tuple(work.verdicts)
             return Resettled(
-                liable=found.liable, changed=True, indemnity=plan, claim_first=True, verdicts=tuple(work.verdicts)
+                liable=found.liable, changed=True, indemnity=plan, claim_first=True, back=freed, verdicts=verdicts
             )
-    return await _post(work, argument, before, facts, found, loss, due, stands, plan)
+    return await _post(work, argument, before, facts, found, loss, due, stands, plan, freed)
+
+
+async def _free_cover(work: Work, before: Before, rows: Sequence[ClaimRow]) -> tuple[MoneyBack, ...]:
+    """What was overturned, and waits with us for a recovery to send it, goes back to the insurer before more is
+    claimed: until then it is used up of the cover.
+
+    Raises Transient(`pending`) where such a recovery has begun, and the insurer does not have the money yet."""
+    withheld = {one.claim_ref: one.withheld.minor for one in before.last.pieces}
+    freed = []
+    for claim in rows:
+        if not claim.overturned_minor:
+            continue
+        for row in await claims.recoveries_of(work.session, claim.claim_ref, lock=True):
+            kept = withheld.get(claim.claim_ref, 0) if row.liable == Liable.CONSUMER.value else 0
+            minor = row.in_hand_minor - kept
+            if minor > 0 and before.closed and row.remitted_minor < row.in_hand_minor:
+                raise Transient("pending", f"what is in hand for {row.recovery_ref} is on its way to the insurer")
+            if minor > 0 and not before.closed:
+                await claims.take_in_hand(work.session, row, minor, work.at)
+                amount = Money(minor=minor, currency=row.currency)
+                key = payment_key(id_of(work.case), f"freed.{row.recovery_ref}.v{before.n}")
+                freed.append(MoneyBack(claim_ref=claim.claim_ref, amount=amount, key=key, to="insurer"))
+    return tuple(freed)
 
 
 async def _facts(work: Work, before: Before) -> CaseFacts:
@@ -113,7 +142,7 @@ async def _judged(
         raise Rejected("invalid_input", f"{argument.tag}: nothing to settle anew")
     old = before.last.found or Liability(liable=before.last.result.liable)
     liable, ruling = await read_ruling(work, argument.ruling_id)
-    if before.last.returned and (liable is Liable.CONSUMER or await _confirms(work, ruling)):
+    if before.last.returned and await _leaves(work, liable, ruling):
         found = Liability(liable=Liable.CONSUMER, lost=True, ruled=True)
         return Judged(found=found, reasons=(RULED,)), given_back(loss_of(desk, work, facts, found, held))
     findings = old.findings if ruling.findings is None else ruling.findings
@@ -122,9 +151,11 @@ async def _judged(
     return Judged(found=found, reasons=(RULED,)), loss_of(desk, work, facts, found, held)
 
 
-async def _confirms(work: Work, ruling: Ruling) -> bool:
-    """Does it find what the ruling appealed against found? That one was about goods that then went back to the
-    consumer: what followed from that stands."""
+async def _leaves(work: Work, liable: Liable, ruling: Ruling) -> bool:
+    """Does it leave goods that went back to the consumer as they were settled? So does one that finds them at fault and
+    names no part of it, and one that finds what the ruling appealed against had found before the goods went back."""
+    if liable is Liable.CONSUMER and ruling.findings is None:
+        return True
     if ruling.overrules is None:
         return False
     _, first = await read_ruling(work, ruling.overrules)
@@ -141,6 +172,7 @@ async def _post(
     due: Money,
     stands: Standing,
     plan: IndemnityPlan | None,
+    freed: Sequence[MoneyBack],
 ) -> Resettled:
     """The difference between what was and what is now, entry by entry."""
     zero = Money.zero(work.book.currency)
@@ -154,7 +186,7 @@ async def _post(
     live = tuple(row for row in rows if claims.stands(row))
     now = pieces(result, live)
     done = await undo(work, before, result, rows, {one.claim_ref: one for one in now})
-    back = [*done.back, *(_remit(work, before, one) for one in taken if one.funded)]
+    back = [*done.back, *freed, *(_remit(work, before, one) for one in taken if one.funded)]
     if before.granted or went_back:
         await recharge(work, argument.tag, before, result, charge, done, went_back=went_back, advanced=left)
     else:

@@ -272,3 +272,18 @@ def test_an_appeal_changes_nothing_of_goods_that_went_straight_back(again: str, 
     assert story.tied.books() == before
     upheld: CorrectionOutcome = world.server.result(story.correction, CorrectionOutcome)
     assert upheld.outcome == "upheld"
+
+
+def test_a_cover_that_is_used_up_is_freed_before_it_is_claimed_again(world: Simulation) -> None:
+    """Its whole value was paid out for another thing at the door; lost, and ruled the merchant's, who gives it back;
+    before the insurer has that, the parcel turns up, and what was ruled of the door holds again."""
+    other = {**TAKEN, "inspection": {"L1": {"finding": "mismatch", "consumer": "disputes"}}}
+    way = [{"status": "in_transit", "after_ms": HOUR}, {"status": "delivered", "after_ms": 200 * HOUR}]
+    tied = Tied(world, ORDINARY, {"visits": [other], "tracking": way, "demand": AT_ONCE})
+    for liable in ("consumer", "merchant"):
+        tied.waits("ruling_needed")
+        tied.say("apply_ruling", ApplyRuling(ruling_id=world.ruling(tied.case, "liability", liable)))
+    tied.finish("nobody")
+    books = tied.books()
+    assert (books["J34"], books["J75b"], books["J42"]) == (2 * COAT, COAT, 2 * COAT)
+    assert (books["J21"], books["J53"], books["J51"]) == (COAT, COAT, COAT)

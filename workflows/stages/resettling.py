@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from temporalio import workflow
 
-from activities.contract import Resettle, Resettled, ReturnMoney, SettleCase
+from activities.contract import MoneyBack, Resettle, Resettled, ReturnMoney, SettleCase
 from activities.declarations import resettle as resettle_step
 from activities.declarations import return_money
 from backhaul.case import Region
@@ -28,15 +30,13 @@ async def resettle(
         asked = asked.model_copy(update={"arrived": arrived.model_copy(update={"ruling_id": ruled})})
         said = await _resettled(run, asked)
     if said.claim_first and said.indemnity is not None:
+        await _send_back(run, said.back)
         claim = begin(run, said.indemnity)
         await decision(claim)
         said = await _resettled(run, asked.model_copy(update={"claimed": claim.plan.claim_ref}))
     run.tell(f"settled anew: liable {said.liable.value}", Party.PLATFORM)
     await withdraw(run, said.closed_claims, said.unpaid_claims)
-    for one in said.back:
-        back = ReturnMoney(case=run.judged.case, back=one, patience=run.patience)
-        await run.effect(return_money, back, key=lambda a: a.back.key)
-        run.tell(f"{one.amount} goes back to the {one.to}", Party.PLATFORM)
+    await _send_back(run, said.back)
     for paid in said.repayments:
         run.spawn(repay(run, paid))
     if said.indemnity is not None and not said.claim_first:
@@ -55,3 +55,10 @@ async def _resettled(run: CaseDesk, asked: Resettle) -> Resettled:
     said = await run.step(resettle_step, asked.model_copy(update={"at": workflow.now()}))
     run.verdicts += said.verdicts
     return said
+
+
+async def _send_back(run: CaseDesk, sums: Sequence[MoneyBack]) -> None:
+    for one in sums:
+        back = ReturnMoney(case=run.judged.case, back=one, patience=run.patience)
+        await run.effect(return_money, back, key=lambda a: a.back.key)
+        run.tell(f"{one.amount} goes back to the {one.to}", Party.PLATFORM)
