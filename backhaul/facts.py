@@ -238,6 +238,13 @@ class LineFinding(Frozen):
     salvage: Money | None = Field(default=None, description="for mismatch, lost and counterfeit")
 
 
+class LiabilityShare(Frozen):
+    """What one party is liable for, where a loss has more than one cause (domain 4.5)."""
+
+    liable: Liable
+    findings: tuple[LineFinding, ...] = Field(min_length=1)
+
+
 class InspectionResult(StrEnum):
     """Result of one inspection as a whole."""
 

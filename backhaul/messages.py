@@ -16,6 +16,7 @@ from backhaul.facts import (
     CoverKind,
     Finding,
     Frozen,
+    LiabilityShare,
     LineFinding,
     Method,
     Party,
@@ -629,8 +630,22 @@ class CreateRuling(Frozen):
     decides: str = Field(description="liability, authorization or recovery")
     outcome: str = Field(description="merchant, consumer, carrier, insurer; authorize, uphold; owed, uncollectable")
     findings: tuple[LineFinding, ...] | None = Field(default=None, description="replaces the findings, if given")
+    shares: tuple[LiabilityShare, ...] = Field(
+        default=(), max_length=3, description="what other parties are liable for besides: needs findings of its own"
+    )
     reason: Annotated[str, Field(min_length=1, max_length=1000)]
     overrules: Token | None = Field(default=None, description="the ruling that was appealed against, on an appeal")
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> CreateRuling:
+        if not self.shares:
+            return self
+        parties = [self.outcome, *(one.liable.value for one in self.shares)]
+        if self.decides != "liability" or not self.findings:
+            raise ValueError("shares: only of a ruling on liability that names findings of its own")
+        if len(set(parties)) < len(parties) or {"nobody", "undetermined"} & set(parties):
+            raise ValueError("shares: each party once, and only parties that can be liable")
+        return self
 
 
 class Ruling(Frozen):
@@ -640,6 +655,7 @@ class Ruling(Frozen):
     decides: str
     outcome: str
     findings: tuple[LineFinding, ...] | None = None
+    shares: tuple[LiabilityShare, ...] = ()
     reason: str
     ruled_by: str
     overrules: str | None = None

@@ -10,10 +10,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from backhaul.disputes import Question, appeal_refusal
 from backhaul.errors import Refusal, Rejected
-from backhaul.facts import BookRef, LineFinding, Party, digest
+from backhaul.facts import BookRef, LiabilityShare, LineFinding, Party, digest
 from backhaul.ids import CaseId, parse_case_key
 from backhaul.messages import Appeal, Approval, CreateAppeal, CreateRuling, PrepareApproval, Ruling
 from backhaul.money import Money
+from store import cases
 from store.sql import insert_once
 from store.tables import AppealRow, ApprovalRow, CaseRow, DecisionRow, RulingRow
 
@@ -151,10 +152,12 @@ async def create_ruling(
     """Keep a ruling, with the facts that the case was last decided on and its policy book (invariant 13).
 
     The same again is the same ruling. Raises Refusal(`ruling_mismatch`) where the id stands for another one, or it
-    overrules another case's; Refusal(`same_reviewer`) where the reviewer would overrule themselves."""
+    overrules another case's; Refusal(`same_reviewer`) where the reviewer would overrule themselves;
+    Refusal(`line_unknown`) for findings on lines that are not returned."""
     case_key = CaseId(request.merchant_id, request.rma_id).key
     if request.overrules is not None:
         await _check_overrules(session, case_key, request.overrules, ruled_by)
+    await _check_lines(session, case_key, request)
     findings = None
     if request.findings is not None:
         findings = [one.model_dump(mode="json") for one in request.findings]
@@ -165,6 +168,7 @@ async def create_ruling(
         decides=request.decides,
         outcome=request.outcome,
         findings=findings,
+        shares=[one.model_dump(mode="json") for one in request.shares] or None,
         reason=request.reason,
         ruled_by=ruled_by,
         overrules=request.overrules,
@@ -180,6 +184,16 @@ async def create_ruling(
             raise Refusal("ruling_mismatch", "this id stands for another ruling", field="ruling_id")
         return kept
     return ruling
+
+
+async def _check_lines(session: AsyncSession, case_key: str, request: CreateRuling) -> None:
+    ours = await cases.lines_of(session, case_key)
+    for field, findings in (
+        ("findings", request.findings or ()),
+        *(("shares", one.findings) for one in request.shares),
+    ):
+        if ours and any(one.line_id not in ours for one in findings):
+            raise Refusal("line_unknown", "the return has no such line", field=field)
 
 
 async def _check_overrules(session: AsyncSession, case_key: str, overruled: str, ruled_by: str) -> None:
@@ -245,6 +259,7 @@ def _ruling_of(row: RulingRow) -> Ruling:
         decides=row.decides,
         outcome=row.outcome,
         findings=findings,
+        shares=tuple(LiabilityShare.model_validate(one) for one in row.shares or ()),
         reason=row.reason,
         ruled_by=row.ruled_by,
         overrules=row.overrules,

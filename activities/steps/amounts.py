@@ -163,6 +163,18 @@ def pieces(result: Consequences, rows: Sequence[ClaimRow]) -> tuple[Piece, ...]:
     return tuple(made)
 
 
+def demanded_of_carrier(result: Consequences, rows: Sequence[ClaimRow], consumer: Sequence[Piece]) -> dict[str, Money]:
+    """What the carrier is to pay back, by claim: of what stands, beside what the consumer gives back of it."""
+    left, theirs, made = result.from_carrier, {one.claim_ref: one for one in consumer}, dict[str, Money]()
+    for row in rows:
+        room, piece = Money(minor=claims.stands(row), currency=row.currency), theirs.get(row.claim_ref)
+        if piece is not None:
+            room = room - piece.withheld - piece.receivable
+        made[row.claim_ref] = left.at_most(room)
+        left = left - made[row.claim_ref]
+    return {ref: amount for ref, amount in made.items() if amount}
+
+
 async def post_amounts(work: Work, scan: Scan, amounts: Amounts) -> None:
     """The entries, the counters of the lines, and the credit line. Nothing is posted twice: a case settles once."""
     case, result, charge = work.case, amounts.result, amounts.charge
@@ -207,24 +219,28 @@ async def release_credit(work: Work, result: Consequences) -> None:
 async def recoveries_of(
     work: Work, scan: Scan, amounts: Amounts, live: Sequence[ClaimRow], back: Sequence[Overturned]
 ) -> tuple[RecoveryPlan, ...]:
-    """What goes back to the insurer, a plan a claim: demanded from the carrier; withheld from the consumer, or taken
-    back from the merchant, and to be remitted; demanded from the consumer. And what the consumer owes the platform."""
+    """What goes back to the insurer, a plan for each claim and party: demanded from the carrier; withheld from the
+    consumer, or taken back from the merchant, and to be remitted; demanded from the consumer. And what the consumer
+    owes the platform. What was taken back goes with the plan of the party named first."""
     result = amounts.result
     zero = Money.zero(result.refund.currency)
-    covers, in_hand, demanded = dict[str, str](), dict[str, Money](), dict[str, Money]()
+    covers, in_hand = dict[str, str](), dict[str, Money]()
+    demanded: dict[str, dict[Liable, Money]] = {}
     for one in back:
         if one.funded:
             covers[one.claim_ref], in_hand[one.claim_ref] = one.coverage_id, one.amount
+            demanded[one.claim_ref] = {result.liable: zero}
     for piece in amounts.pieces:
-        covers[piece.claim_ref], demanded[piece.claim_ref] = piece.coverage_id, piece.receivable
+        covers[piece.claim_ref] = piece.coverage_id
         in_hand[piece.claim_ref] = in_hand.get(piece.claim_ref, zero) + piece.withheld
-    if result.recover_from == "carrier":
-        for row in live:
-            covers[row.claim_ref] = row.coverage_id
-            demanded[row.claim_ref] = Money(minor=claims.stands(row), currency=row.currency)
+        demanded[piece.claim_ref] = {result.liable: piece.receivable}
+    covers |= {row.claim_ref: row.coverage_id for row in live}
+    for ref, amount in demanded_of_carrier(result, live, amounts.pieces).items():
+        demanded.setdefault(ref, {})[Liable.CARRIER] = amount
     plans = [
-        _plan(ref, cover, result.liable, in_hand.get(ref, zero), demanded.get(ref, zero), scan.waybill)
-        for ref, cover in covers.items()
+        _plan(ref, covers[ref], liable, in_hand.get(ref, zero) if n == 1 else zero, amount, scan.waybill, n)
+        for ref, parties in demanded.items()
+        for n, (liable, amount) in enumerate(parties.items(), start=1)
     ]
     if result.uncharged and not result.not_demanded:
         ref = claim_ref(id_of(work.case), CLAWBACK)
@@ -243,22 +259,21 @@ async def new_recoveries(
     """What a correction demands: of each claim what none of its recoveries is of, those of others who are not liable
     any more having been cut before; and the `clawback`, what the consumer owes the platform beyond them."""
     zero, plans = Money.zero(result.refund.currency), list[RecoveryPlan]()
+    of_carrier = demanded_of_carrier(result, live, now)
     for row in live:
-        piece = next((one for one in now if one.claim_ref == row.claim_ref), None)
-        if result.recover_from == "carrier":
-            liable, in_hand, demanded = Liable.CARRIER, zero, Money(minor=claims.stands(row), currency=row.currency)
-        elif piece is not None:
-            liable, in_hand, demanded = Liable.CONSUMER, piece.withheld, piece.receivable
-        else:
-            continue
         known = await claims.recoveries_of(work.session, row.claim_ref)
-        same = [one for one in known if one.liable == liable.value]
-        held = Money(minor=sum(one.in_hand_minor for one in same), currency=row.currency)
-        stands = Money(minor=sum(one.amount_minor for one in same), currency=row.currency)
-        in_hand, demanded = max(in_hand - held, zero), max(demanded - (stands - held), zero)
-        if in_hand or demanded:
-            n = len(known) + 1
-            plans.append(_plan(row.claim_ref, row.coverage_id, liable, in_hand, demanded, scan.waybill, n))
+        wanted = [(Liable.CONSUMER, one.withheld, one.receivable) for one in now if one.claim_ref == row.claim_ref]
+        if row.claim_ref in of_carrier:
+            wanted.append((Liable.CARRIER, zero, of_carrier[row.claim_ref]))
+        n = len(known)
+        for liable, in_hand, demanded in wanted:
+            same = [one for one in known if one.liable == liable.value]
+            held = Money(minor=sum(one.in_hand_minor for one in same), currency=row.currency)
+            stands = Money(minor=sum(one.amount_minor for one in same), currency=row.currency)
+            more, rest = max(in_hand - held, zero), max(demanded - (stands - held), zero)
+            if more or rest:
+                n += 1
+                plans.append(_plan(row.claim_ref, row.coverage_id, liable, more, rest, scan.waybill, n))
     if clawback is not None:
         ref = claim_ref(id_of(work.case), CLAWBACK)
         n = len(await claims.recoveries_of(work.session, ref)) + 1

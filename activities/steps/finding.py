@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from activities.contract import AssessFinding, Assessment
 from activities.steps.desk import Desk, Work
-from activities.steps.loss import PAID_FOR, Liability, loss_claims, loss_of, plan_indemnity, read_ruling
+from activities.steps.loss import PAID_FOR, Liability, loss_claims, loss_of, plan_indemnity, read_ruling, ruled
 from activities.steps.parcel import scan_facts
 from backhaul.facts import CaseFacts, Finding, Inspection, InspectionResult, Liable, LineFinding
 from backhaul.money import Money
@@ -55,8 +55,7 @@ async def _liable(work: Work, argument: AssessFinding, facts: CaseFacts) -> tupl
     )
     if argument.ruling_id is not None:
         liable, ruling = await read_ruling(work, argument.ruling_id)
-        stands = findings if ruling.findings is None else ruling.findings
-        return Liability(liable=liable, findings=stands, ruled=True), ("ruled",)
+        return ruled(liable, ruling, findings), ("ruled",)
     door = Inspection(result=InspectionResult.FINDING, findings=findings, at=work.at)
     verdict = liability(facts, door, None, False, work.book)
     await work.say(verdict)

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from activities.contract import IndemnityPlan
 from activities.steps.desk import Desk, Work, id_of
 from backhaul.errors import Rejected
-from backhaul.facts import CaseFacts, CoverFacts, CoverKind, Liable
+from backhaul.facts import CaseFacts, CoverFacts, CoverKind, Liable, LineFinding
 from backhaul.ids import claim_ref, payment_key
 from backhaul.messages import Ruling
 from backhaul.money import Money
 from backhaul.policy import settling
 from backhaul.policy.indemnity import payout_authority
-from backhaul.policy.settling import PAID_FOR, Liability, Loss, with_remaining
+from backhaul.policy.settling import PAID_FOR, Liability, Loss, ruled_liability, with_remaining
 from store import authority, claims
 from store.tables import ClaimRow
 
@@ -29,6 +29,7 @@ __all__ = [
     "loss_of",
     "plan_indemnity",
     "read_ruling",
+    "ruled",
 ]
 
 
@@ -39,6 +40,12 @@ async def read_ruling(work: Work, ruling_id: str) -> tuple[Liable, Ruling]:
     if ruling.outcome not in known:
         raise Rejected("ruling_mismatch", f"ruling {ruling_id} does not say who is liable", field="ruling_id")
     return Liable(ruling.outcome), ruling
+
+
+def ruled(liable: Liable, ruling: Ruling, stands: tuple[LineFinding, ...], *, lost: bool = False) -> Liability:
+    """Who is liable by a ruling, for what it names; for what `stands` where it names nothing."""
+    findings = stands if ruling.findings is None else ruling.findings
+    return ruled_liability(liable, findings, ruling.shares, lost=lost)
 
 
 def loss_of(desk: Desk, work: Work, facts: CaseFacts, found: Liability, in_use: Money | None = None) -> Loss:

@@ -21,7 +21,7 @@ from activities.steps.amounts import (
 from activities.steps.before import Before, before_of, by_line, posted
 from activities.steps.desk import SETTLED, Desk, Work, id_of
 from activities.steps.ending import on_the_line
-from activities.steps.loss import PAID_FOR, Liability, Loss, loss_claims, loss_of, plan_indemnity, read_ruling
+from activities.steps.loss import PAID_FOR, Liability, Loss, loss_claims, loss_of, plan_indemnity, read_ruling, ruled
 from activities.steps.overturn import Overturned, overturn
 from activities.steps.parcel import STEP as SCANNED
 from activities.steps.parcel import scan_facts
@@ -145,9 +145,8 @@ async def _judged(
     if before.last.returned and await _leaves(work, liable, ruling):
         found = Liability(liable=Liable.CONSUMER, lost=True, ruled=True)
         return Judged(found=found, reasons=(RULED,)), given_back(loss_of(desk, work, facts, found, held))
-    findings = old.findings if ruling.findings is None else ruling.findings
     lost = old.lost and ruling.findings is None and liable in (Liable.CARRIER, Liable.INSURER)
-    found = Liability(liable=liable, findings=findings, lost=lost, ruled=True)
+    found = ruled(liable, ruling, old.everything, lost=lost)
     return Judged(found=found, reasons=(RULED,)), loss_of(desk, work, facts, found, held)
 
 
@@ -159,7 +158,9 @@ async def _leaves(work: Work, liable: Liable, ruling: Ruling) -> bool:
     if ruling.overrules is None:
         return False
     _, first = await read_ruling(work, ruling.overrules)
-    return ruling.outcome == first.outcome and ruling.findings in (None, first.findings)
+    if ruling.findings is None:
+        return ruling.outcome == first.outcome and not first.shares
+    return (ruling.outcome, ruling.findings, ruling.shares) == (first.outcome, first.findings, first.shares)
 
 
 async def _post(
@@ -242,15 +243,17 @@ async def _owed(work: Work) -> Money:
 
 
 def _relief(found: Liability, loss: Loss, due: Money) -> Money:
-    zero = Money.zero(loss.total.currency)
-    if found.liable is not Liable.CONSUMER or due:
-        return zero
-    return Money.sum((one.relief for one in loss.lines), zero.currency)
+    first = loss.first(found.liable, due)
+    if found.liable is not Liable.CONSUMER or first.insured:
+        return Money.zero(loss.total.currency)
+    return Money.sum((one.relief for one in first.lines), loss.total.currency)
 
 
 def _changed(old: Amounts, new: Amounts) -> bool:
-    same = (old.result.liable, old.result.indemnify, old.result.merchant_charge, old.result.withhold)
-    return same != (new.result.liable, new.result.indemnify, new.result.merchant_charge, new.result.withhold)
+    def told(one: Consequences) -> tuple[object, ...]:
+        return one.liable, one.indemnify, one.merchant_charge, one.withhold, one.from_carrier
+
+    return told(old.result) != told(new.result)
 
 
 async def _advanced(work: Work, before: Before, *, went_back: bool) -> Money | None:

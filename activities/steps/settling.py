@@ -15,7 +15,7 @@ from activities.steps.amounts import (
 )
 from activities.steps.desk import SETTLED, Desk, Work
 from activities.steps.finding import AT_DOOR
-from activities.steps.loss import Liability, Loss, loss_claims, loss_of, plan_indemnity, read_ruling
+from activities.steps.loss import Liability, Loss, loss_claims, loss_of, plan_indemnity, read_ruling, ruled
 from activities.steps.overturn import overturn
 from activities.steps.parcel import SCAN, Scan, scan_facts
 from activities.steps.parts import with_freight
@@ -167,8 +167,7 @@ async def judge(work: Work, argument: SettleCase, facts: CaseFacts) -> Judged:
         liable, ruling = await read_ruling(work, argument.ruling_id)
         # Without findings of its own a ruling against the carrier after a loss is about the whole parcel.
         whole = argument.lost and ruling.findings is None and liable in (Liable.CARRIER, Liable.INSURER)
-        stands = heard.findings if ruling.findings is None else ruling.findings
-        return Judged(found=Liability(liable=liable, findings=stands, lost=whole, ruled=True), reasons=(RULED,))
+        return Judged(found=ruled(liable, ruling, heard.findings, lost=whole), reasons=(RULED,))
     return who_is_liable(heard, facts, work.risk, work.book)
 
 
@@ -187,5 +186,4 @@ async def _evidence(work: Work, argument: SettleCase, door: Inspection | None) -
 async def _re_ruled(work: Work, ruling_id: str, before: Liability | None) -> Liability:
     """What another reviewer says of the finding at the door, in place of the first."""
     liable, ruling = await read_ruling(work, ruling_id)
-    findings = ruling.findings if ruling.findings is not None else before.findings if before is not None else ()
-    return Liability(liable=liable, findings=findings, ruled=True)
+    return ruled(liable, ruling, () if before is None else before.everything)

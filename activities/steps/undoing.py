@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from activities.contract import MoneyBack, Repayment
-from activities.steps.amounts import CLAWBACK, Piece, count_lines
+from activities.steps.amounts import CLAWBACK, Piece, count_lines, demanded_of_carrier
 from activities.steps.before import Before, by_line, posted
 from activities.steps.desk import Work, id_of
 from backhaul.errors import Rejected, Transient
@@ -53,10 +53,11 @@ async def undo(
     Raises Transient(`pending`) while money of a recovery is under way."""
     done = Undone()
     old = {one.claim_ref: one for one in before.last.pieces}
+    of_carrier = demanded_of_carrier(result, rows, tuple(now.values()))
     for row in rows:
         ref = row.claim_ref
         known = await claims.recoveries_of(work.session, ref, lock=True)
-        demand = claims.stands(row) if result.liable is Liable.CARRIER else 0
+        demand = of_carrier[ref].minor if ref in of_carrier else 0
         for one in known:
             if one.liable == Liable.CARRIER.value:
                 kept = min(demand, one.amount_minor - one.in_hand_minor)
@@ -64,8 +65,9 @@ async def undo(
                 await _carrier_back(work, before, one, kept, done)
         piece = now.get(ref)
         if ref in old:
-            last = next((one for one in reversed(known) if one.liable == Liable.CONSUMER.value), None)
-            await _consumer_back(work, before, old[ref], piece, last, done)
+            theirs = [one for one in known if one.liable == Liable.CONSUMER.value]
+            stand = [one for one in theirs if one.amount_minor]
+            await _consumer_back(work, before, old[ref], piece, stand or theirs[-1:], done)
         elif piece is not None:
             part = f"v{before.n}" if known else "1"
             work.post(
@@ -102,34 +104,44 @@ async def _carrier_back(work: Work, before: Before, row: RecoveryRow, demand: in
 
 
 async def _consumer_back(
-    work: Work, before: Before, old: Piece, now: Piece | None, row: RecoveryRow | None, done: Undone
+    work: Work, before: Before, old: Piece, now: Piece | None, rows: Sequence[RecoveryRow], done: Undone
 ) -> None:
     """What was withheld is refunded with the rest, and what the consumer has paid is repaid, once the insurer has given
-    it back (J45); what they have not paid is taken back (J53 reversed, or J55)."""
+    it back (J45); what they have not paid is taken back (J53 reversed, or J55). What they are liable for besides is
+    withheld (J54), or owed (J53)."""
     zero, ref = Money.zero(old.withheld.currency), old.claim_ref
     withheld, receivable = (zero, zero) if now is None else (now.withheld, now.receivable)
     if (withheld, receivable) == (old.withheld, old.receivable):
         return
-    name = ref if row is None else row.recovery_ref
-    came = lost = zero
-    if row is not None:
+    name = rows[-1].recovery_ref if rows else ref
+    for row in rows:
         await _need_rest(work, before, row)
-        came, lost = (Money(minor=one, currency=row.currency) for one in (row.collected_minor, row.written_off_minor))
-    if withheld != old.withheld and row is not None and row.remitted_minor:
+    came = Money(minor=sum(row.collected_minor for row in rows), currency=zero.currency)
+    lost = Money(minor=sum(row.written_off_minor for row in rows), currency=zero.currency)
+    sent = any(row.in_hand_minor and row.remitted_minor for row in rows)
+    if sent and withheld < old.withheld:
         key = payment_key(id_of(work.case), f"return.{name}.v{before.n}")
         done.back.append(MoneyBack(claim_ref=ref, amount=old.withheld - withheld, key=key, to="consumer"))
+    elif sent:
+        work.post(withheld_from_refund(work.case, withheld - old.withheld, claim_ref=ref, part=f"v{before.n}"))
     elif withheld != old.withheld:
         work.post(*[reversal(one) for one in (await posted(work, "J54", ref))[-1:]])
         work.post(withheld_from_refund(work.case, withheld, claim_ref=ref, part=f"v{before.n}"))
     let_go = max(old.receivable - came - lost, zero) - max(receivable - came - lost, zero)
-    await _let_go(work, before, ref, let_go)
+    if let_go < zero:
+        work.post(consumer_owes_indemnity(work.case, -let_go, claim_ref=ref, part=f"v{before.n}"))
+    else:
+        await _let_go(work, before, ref, let_go)
     paid = max(came - receivable, zero)
     if paid:
         key = payment_key(id_of(work.case), f"repaid.{name}.v{before.n}")
         done.back.append(MoneyBack(claim_ref=ref, amount=paid, key=key, to="consumer"))
         done.repayments.append(Repayment(key=key, amount=paid))
-    if row is not None:
-        await claims.cut_recovery(work.session, name, (withheld + receivable).minor, work.at)
+    left = (withheld + receivable).minor
+    for row in sorted(rows, key=lambda one: -one.in_hand_minor):
+        kept = min(left, row.amount_minor)
+        await claims.cut_recovery(work.session, row.recovery_ref, kept, work.at)
+        left -= kept
 
 
 async def _need_rest(work: Work, before: Before, row: RecoveryRow) -> None:

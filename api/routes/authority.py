@@ -76,7 +76,15 @@ async def approve(
     "/v1/rulings",
     status_code=201,
     summary="Rule on a question of a case",
-    **documented((Role.APPROVER,), "not_found", "ruling_unknown", "ruling_mismatch", "same_reviewer", "store_busy"),
+    **documented(
+        (Role.APPROVER,),
+        "not_found",
+        "line_unknown",
+        "ruling_unknown",
+        "ruling_mismatch",
+        "same_reviewer",
+        "store_busy",
+    ),
 )
 async def post_ruling(
     request: CreateRuling,
@@ -88,7 +96,8 @@ async def post_ruling(
     on a recovery (owed, uncollectable). An operator then sends `apply_ruling` with its id. The same request again is
     the same ruling.
 
-    On an appeal it names the ruling that it `overrules`, which another reviewer made."""
+    Where a loss has more than one cause, `findings` are what the outcome's party is liable for, and `shares` say what
+    others are. On an appeal it names the ruling that it `overrules`, which another reviewer made."""
     caller.may_act_for(request.merchant_id)
     outcomes = DECIDES.get(request.decides)
     if outcomes is None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.table import Table
 
 from backhaul.cli import remote
 from backhaul.cli.app import Json, Merchant, Rma, app, case_of
-from backhaul.cli.running import emit, out, run, usage
-from backhaul.facts import Party
+from backhaul.cli.running import emit, invalid, out, run, usage
+from backhaul.facts import LiabilityShare, LineFinding, Party
 from backhaul.messages import CreateAppeal, CreateRuling, EvidenceKind, EvidenceList, EvidenceRef, SubmitEvidence
 
 
@@ -81,6 +83,14 @@ def rule(
     reason: Annotated[str, typer.Option(help="Why.")],
     merchant: Merchant = None,
     decides: Annotated[str, typer.Option(help="liability, or authorization for a refusal.")] = "liability",
+    finding: Annotated[
+        list[str] | None,
+        typer.Option(help="In place of what was found: LINE:FINDING:UNITS[:PERCENT], such as 1:damage:1:30."),
+    ] = None,
+    share: Annotated[
+        list[str] | None,
+        typer.Option(help="What another party is liable for besides: PARTY=LINE:FINDING:UNITS[:PERCENT]."),
+    ] = None,
     overrules: Annotated[str | None, typer.Option(help="On an appeal: the ruling appealed against.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -88,9 +98,19 @@ def rule(
     merchant_id, rma_id = case_of(rma, merchant)
     if merchant_id is None:
         raise usage("name the merchant: --merchant, or MERCHANT/RMA")
-    request = CreateRuling(
-        merchant_id=merchant_id, rma_id=rma_id, decides=decides, outcome=outcome, reason=reason, overrules=overrules
-    )
+    try:
+        request = CreateRuling(
+            merchant_id=merchant_id,
+            rma_id=rma_id,
+            decides=decides,
+            outcome=outcome,
+            findings=tuple(_finding(one) for one in finding) if finding else None,
+            shares=_shares(share or ()),
+            reason=reason,
+            overrules=overrules,
+        )
+    except ValidationError as error:
+        raise usage(str(invalid(error, "the ruling"))) from None
 
     async def work() -> None:
         async with remote.needed_by("rule") as api:
@@ -118,6 +138,25 @@ def appeal(
         emit(taken) if as_json else out.print(f"{taken.appeal_id}: {taken.how}")
 
     run(work(), as_json=as_json)
+
+
+def _finding(text: str) -> LineFinding:
+    """LINE:FINDING:UNITS[:PERCENT]. Raises a usage error for anything else."""
+    parts = text.split(":")
+    if len(parts) not in (3, 4) or not all(part.isdecimal() for part in parts[2:]):
+        raise usage(f"{text}: LINE:FINDING:UNITS[:PERCENT]")
+    line_id, finding, units, *severity = parts
+    body = {"line_id": line_id, "finding": finding, "quantity": units, "severity": severity[0] if severity else None}
+    return LineFinding.model_validate(body)
+
+
+def _shares(texts: Sequence[str]) -> tuple[LiabilityShare, ...]:
+    """PARTY=LINE:FINDING:UNITS[:PERCENT], those of one party together."""
+    found: dict[str, list[LineFinding]] = {}
+    for text in texts:
+        party, _, rest = text.partition("=")
+        found.setdefault(party, []).append(_finding(rest))
+    return tuple(LiabilityShare.model_validate({"liable": party, "findings": each}) for party, each in found.items())
 
 
 def _show(kept: EvidenceList) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -37,11 +37,21 @@ class Consequences(Frozen):
     pending: Money = Field(description="waits for a ruling: not charged and, before lightning, not refunded yet")
     recover_from: Literal["carrier", "consumer"] | None = Field(description="whom a recovery is opened against")
     before: Money | None = Field(default=None, description="of the charge, posted and refunded before: undisputed")
+    carrier_share: Money | None = Field(
+        default=None, description="of the indemnity, what the carrier is liable for, where others are liable too"
+    )
 
     @property
     def relieved(self) -> Money:
         """What of the refund the merchant is not charged, for good."""
         return self.refund - self.merchant_charge - self.pending
+
+    @property
+    def from_carrier(self) -> Money:
+        """What of the indemnity is demanded from the carrier."""
+        if self.carrier_share is not None:
+            return self.carrier_share
+        return self.indemnify if self.recover_from == "carrier" else Money.zero(self.refund.currency)
 
 
 def consequences(
@@ -104,6 +114,25 @@ def consequences(
     )
     check_remedies(result, already_refunded)
     return result
+
+
+def with_shares(
+    result: Consequences, loss: Money, shares: Mapping[Liable, Money], already_refunded: bool
+) -> Consequences:
+    """The consequences for the party named first, and what others are liable for besides: the merchant is indemnified
+    for all of it. `shares` of the indemnity, by party; none where one alone is liable. Raises RemedyExclusion."""
+    if not shares:
+        return result
+    zero = Money.zero(loss.currency)
+    shared = result.model_copy(
+        update={
+            "loss": loss,
+            "indemnify": Money.sum(shares.values(), loss.currency),
+            "carrier_share": shares.get(Liable.CARRIER, zero),
+        }
+    )
+    check_remedies(shared, already_refunded)
+    return shared
 
 
 def line_relief(result: Consequences, losses: Sequence[LineLoss]) -> dict[str, Money]:

@@ -17,6 +17,8 @@ class IndemnityResult(Frozen):
 
     loss: Money
     covered_loss: Money
+    insured: Money
+    """Of the covered loss, what was declared: before limit and deductible."""
     indemnity: Money
     verdict: Verdict
 
@@ -84,7 +86,11 @@ def indemnity(
         insured = insured + one.loss.fraction(part, whole)
     paid = _limited(insured, cover, book, codes) if insured else zero
     return IndemnityResult(
-        loss=loss, covered_loss=covered, indemnity=paid, verdict=_explain(facts, loss, paid, codes, cover, book)
+        loss=loss,
+        covered_loss=covered,
+        insured=insured,
+        indemnity=paid,
+        verdict=_explain(facts, loss, paid, codes, cover, book),
     )
 
 

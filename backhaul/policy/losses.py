@@ -86,6 +86,14 @@ def lost_losses(facts: CaseFacts, salvage: Mapping[str, Money] | None = None) ->
     return tuple(losses)
 
 
+def without(losses: Iterable[LineLoss], others: Iterable[LineLoss]) -> tuple[LineLoss, ...]:
+    """What of the losses is left beyond the `others` of the same lines, in the same order."""
+    return tuple(
+        one.model_copy(update={"loss": one.loss - other.loss.at_most(one.loss)})
+        for one, other in zip(losses, others, strict=True)
+    )
+
+
 def total_loss(losses: Iterable[LineLoss], currency: str) -> Money:
     """The loss L of the case."""
     return Money.sum((one.loss for one in losses), currency)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from backhaul.facts import BookRef, Liable, Verdict
+from backhaul.disputes import Seen
+from backhaul.facts import BookRef, Liable, LineFinding, Verdict
 from backhaul.messages import Ruling
 from backhaul.policy.texts import Code
 from backhaul.policy.verdicts import outside
@@ -33,10 +34,24 @@ class About(NamedTuple):
     left: int
 
 
+def _shares(ruling: Ruling) -> dict[str, str]:
+    """What each party is liable for, in words, where there are several: `L1 damage 30 % x 1, L2 missing x 2`."""
+    if not ruling.shares:
+        return {}
+    each = {ruling.outcome: ruling.findings or (), **{one.liable.value: one.findings for one in ruling.shares}}
+    return {f"share.{party}": ", ".join(_seen(one) for one in findings) for party, findings in each.items()}
+
+
+def _seen(one: LineFinding) -> str:
+    return f"{one.line_id} {Seen(finding=one.finding, units=one.quantity, severity=one.severity)}"
+
+
 def ruled(ruling: Ruling, book: BookRef, about: About | None = None) -> Verdict:
     """The ruling as a decision: what it says in place of the rules, on which facts, and what it overrules. The
     reviewer's own words stay with the ruling. `book`: the case's; `about`: the recovery, where it is on one."""
     reasons, rules = [_SAYS[ruling.outcome]], ["X13" if ruling.decides == "authorization" else "4.5.ruling"]
+    if ruling.shares:
+        reasons.append(Code.RULED_SHARED)
     if about is not None:
         rules.append("X28" if about.liable == Liable.CONSUMER else "X27")
     if ruling.overrules is not None:
@@ -52,5 +67,6 @@ def ruled(ruling: Ruling, book: BookRef, about: About | None = None) -> Verdict:
         ruling=ruling.ruling_id,
         decides=ruling.decides,
         overrules=ruling.overrules,
+        **_shares(ruling),
         **({} if about is None else about._asdict()),
     )

@@ -9,14 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from backhaul.facts import CaseFacts, CoverFacts, CoverKind, Frozen, Inspection, Liable, LineFinding, Risk, Verdict
+from backhaul.facts import (
+    CaseFacts,
+    CoverFacts,
+    CoverKind,
+    Frozen,
+    Inspection,
+    LiabilityShare,
+    Liable,
+    LineFinding,
+    Risk,
+    Verdict,
+)
 from backhaul.money import Money
 from backhaul.policy.book import PolicyBook
 from backhaul.policy.comparison import compare, comparison
-from backhaul.policy.consequences import Consequences, consequences, line_relief
-from backhaul.policy.indemnity import indemnity
+from backhaul.policy.consequences import Consequences, consequences, line_relief, with_shares
+from backhaul.policy.indemnity import IndemnityResult, indemnity
 from backhaul.policy.liability import has_finding, liability
-from backhaul.policy.losses import LineLoss, case_losses, lost_losses, total_loss
+from backhaul.policy.losses import LineLoss, case_losses, lost_losses, total_loss, without
 from backhaul.policy.refunds import LineRefund, RefundValue, refund_rest, refund_value
 from backhaul.policy.risk import CHECKED
 from backhaul.policy.texts import Code
@@ -29,24 +40,71 @@ LATE, NO_EVIDENCE = "late_objection", "no_evidence"
 LIABILITY, OBJECTION = "liability", "objection"
 
 
+FIRST = (Liable.CONSUMER, Liable.CARRIER, Liable.INSURER, Liable.MERCHANT)
+"""Who of several liable parties is named first: what the consumer bears decides what is refunded."""
+
+
 class Liability(Frozen):
-    """Who is liable for what. `lost`: for the whole parcel."""
+    """Who is liable for what. `lost`: for the whole parcel. `shares`: what others are liable for besides."""
 
     liable: Liable
     findings: tuple[LineFinding, ...] = ()
     lost: bool = False
     ruled: bool = False
+    shares: tuple[LiabilityShare, ...] = ()
+
+    @property
+    def everything(self) -> tuple[LineFinding, ...]:
+        """All findings, whoever is liable for them."""
+        return (*self.findings, *(one for share in self.shares for one in share.findings))
+
+
+def ruled_liability(
+    liable: Liable, findings: tuple[LineFinding, ...], shares: Sequence[LiabilityShare], *, lost: bool = False
+) -> Liability:
+    """What a ruling says, the parties in the order of FIRST."""
+    if not shares:
+        return Liability(liable=liable, findings=findings, lost=lost, ruled=True)
+    every = [LiabilityShare(liable=liable, findings=findings), *shares]
+    first, *others = sorted(every, key=lambda one: FIRST.index(one.liable))
+    return Liability(liable=first.liable, findings=first.findings, ruled=True, shares=tuple(others))
+
+
+@dataclass(frozen=True)
+class PartLoss:
+    """What one of several parties is liable for of a loss: by line, in all, and what of it is insured."""
+
+    liable: Liable
+    lines: tuple[LineLoss, ...]
+    total: Money
+    insured: Money
 
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss by line and in all, and what RDV would pay for it."""
+    """The loss by line and in all, and what RDV would pay for it. `parts`: what each of several is liable for."""
 
     lines: tuple[LineLoss, ...]
     total: Money
     payable: Money
     cover: CoverFacts | None
     verdict: Verdict
+    parts: tuple[PartLoss, ...] = ()
+
+    def first(self, liable: Liable, due: Money) -> PartLoss:
+        """What the party named first is liable for; `insured` is their part of an indemnity `due`."""
+        if not self.parts:
+            return PartLoss(liable, self.lines, self.total, due)
+        return replace(self.parts[0], insured=self.apportion(due)[liable])
+
+    def apportion(self, due: Money) -> dict[Liable, Money]:
+        """An indemnity by whom it is for: by what was insured of each part, largest remainder; the merchant's own part
+        is not paid for. Nothing where one party alone is liable."""
+        paid = [one for one in self.parts if one.liable in PAID_FOR]
+        if not paid:
+            return {}
+        shares = due.split([one.insured.minor for one in paid])
+        return {one.liable: share for one, share in zip(paid, shares, strict=True)}
 
 
 class Judged(Frozen):
@@ -95,7 +153,7 @@ class Heard:
     def findings(self) -> tuple[LineFinding, ...]:
         """The findings that count."""
         if self.at_door is not None and not self.objection:
-            return self.at_door.findings
+            return self.at_door.everything
         source = self.receipt if self.objection else self.door
         return () if source is None else source.findings
 
@@ -184,10 +242,36 @@ def with_remaining(facts: CaseFacts, kind: CoverKind, more: Money) -> CaseFacts:
 
 def loss_of(facts: CaseFacts, found: Liability, book: PolicyBook) -> Loss:
     """The loss of a finding, or of a lost parcel, and what RDV pays for it. `book`: the one of the cover."""
+    if found.shares:
+        return _shared_loss(facts, found, book)
     lines = lost_losses(facts) if found.lost else case_losses(facts, found.findings, book)
-    cover = facts.cover(CoverKind.RDV)
-    result = indemnity(facts, lines, cover, facts.cover(CoverKind.RFI) is not None, book)
+    cover, result = _indemnity(facts, lines, book)
     return Loss(lines, total_loss(lines, book.currency), result.indemnity, cover, result.verdict)
+
+
+def _shared_loss(facts: CaseFacts, found: Liability, book: PolicyBook) -> Loss:
+    """The loss that the merchant is paid for, and whose part of it is what. What the findings of a line come to above
+    its value is taken off the parties named last."""
+    parts: list[PartLoss] = []
+    findings: tuple[LineFinding, ...] = ()
+    before = case_losses(facts, findings, book)
+    for share in (LiabilityShare(liable=found.liable, findings=found.findings), *found.shares):
+        findings = (*findings, *share.findings)
+        until = case_losses(facts, findings, book)
+        lines = without(until, before)
+        if share.liable in PAID_FOR:
+            _, mine = _indemnity(facts, lines, book)
+            parts.append(PartLoss(share.liable, lines, total_loss(lines, book.currency), mine.insured))
+            before = until
+    cover, result = _indemnity(facts, before, book)
+    return Loss(before, total_loss(before, book.currency), result.indemnity, cover, result.verdict, tuple(parts))
+
+
+def _indemnity(
+    facts: CaseFacts, lines: Sequence[LineLoss], book: PolicyBook
+) -> tuple[CoverFacts | None, IndemnityResult]:
+    cover = facts.cover(CoverKind.RDV)
+    return cover, indemnity(facts, lines, cover, facts.cover(CoverKind.RFI) is not None, book)
 
 
 def given_back(loss: Loss) -> Loss:
@@ -232,12 +316,13 @@ def fix(
     currency = loss.total.currency
     refunded = {one.line_id: one.amount for one in before or ()}
     done = Money.sum(refunded.values(), currency)
-    losses = tuple(relievable(one, refunded.get(one.line_id, Money.zero(currency))) for one in loss.lines)
+    first = loss.first(found.liable, due)
+    losses = tuple(relievable(one, refunded.get(one.line_id, Money.zero(currency))) for one in first.lines)
     result = consequences(
         facts,
         refund_value(facts).total,
-        loss.total,
-        due,
+        first.total,
+        first.insured,
         found.liable,
         granted,
         freight_due,
@@ -245,6 +330,7 @@ def fix(
         losses,
         None if before is None else done,
     )
+    result = with_shares(result, loss.total, loss.apportion(due), granted)
     charge = refund_rest(facts, before or (), line_relief(result, losses))
     now = result.merchant_charge - done
     if charge.total != now:
@@ -268,12 +354,14 @@ def fix_again(
     by_line: dict[str, Money] = {}
     for one in charged:
         by_line[one.line_id] = by_line.get(one.line_id, zero) + one.amount
-    losses, gone = loss.lines, None
+    first = loss.first(found.liable, due)
+    losses, gone = first.lines, None
     if not granted:
         gone = Money.sum(by_line.values(), zero.currency) - withheld
         losses = tuple(relievable(one, by_line.get(one.line_id, zero)) for one in losses)
     refund = refund_value(facts).total
-    result = consequences(facts, refund, loss.total, due, found.liable, granted, zero, book, losses, gone)
+    result = consequences(facts, refund, first.total, first.insured, found.liable, granted, zero, book, losses, gone)
+    result = with_shares(result, loss.total, loss.apportion(due), granted)
     if granted:
         return result, refund_value(facts, line_relief(result, losses))
     charge = refund_rest(facts, charged, line_relief(result, losses))

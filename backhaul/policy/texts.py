@@ -105,6 +105,7 @@ class Code(StrEnum):
     RULED_OWED = "ruled_owed"
     RULED_UNCOLLECTABLE = "ruled_uncollectable"
     RULED_ON_APPEAL = "ruled_on_appeal"
+    RULED_SHARED = "ruled_shared"
     # what follows for everybody's money: 4.5
     REFUNDED_IN_FULL = "refunded_in_full"
     REFUND_WITHHELD = "refund_withheld"
@@ -249,6 +250,9 @@ TEXTS: dict[Code, Text] = {
     Code.RULED_OWED: _t("A reviewer ruled: it is owed.", "人工裁定：应予偿付。"),
     Code.RULED_UNCOLLECTABLE: _t("A reviewer ruled: it cannot be collected.", "人工裁定：无法追回，予以核销。"),
     Code.RULED_ON_APPEAL: _t("On an appeal, in place of the ruling before.", "经申诉复核，取代此前的裁定。"),
+    Code.RULED_SHARED: _t(
+        "More than one party is liable, each for what is named.", "多方分别承担责任，各自范围见裁定内容。"
+    ),
     Code.REFUNDED_IN_FULL: _t("The consumer gets the whole refund.", "全额退款给消费者。"),
     Code.REFUND_WITHHELD: _t(
         "What is indemnified is withheld from the consumer's refund.", "赔付金额从消费者退款中扣留。"

@@ -162,6 +162,7 @@ class RulingRow(Table, table=True):
     decides: str
     outcome: str
     findings: list[dict[str, Any]] | None = column.document_or_none()
+    shares: list[dict[str, Any]] | None = column.document_or_none()
     reason: str
     ruled_by: str
     overrules: str | None = None

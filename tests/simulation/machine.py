@@ -21,7 +21,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from activities.contract import CycleRequest
 from backhaul.errors import CODES
-from backhaul.facts import Finding, LineFinding, Method, Party, Reason, RemedyKind, Risk
+from backhaul.facts import Finding, LiabilityShare, Liable, LineFinding, Method, Party, Reason, RemedyKind, Risk
 from backhaul.ids import CaseId, payment_key
 from backhaul.ledger import CaseRef, freight_above_cap, made
 from backhaul.messages import (
@@ -558,11 +558,26 @@ class Returns(RuleBasedStateMachine):
         how: dict[str, Any] = {}
         if to is not None or self.sim.status(case).regions["dispute"] == "appealed":
             how = {"by": "reviewer-2", "overrules": self.appealed.get(case)}
-        ruling = self.sim.ruling(case, decides, outcome, **how)
+        shared = self._shared(case, outcome) if decides == "liability" else {}
+        ruling = self.sim.ruling(case, decides, outcome, **how, **shared)
         told = self._say(to or case, "apply_ruling", ApplyRuling(ruling_id=ruling))
         if told.refusal is None and decides == "liability" and not how:
             self.ruled[case] = ruling
         return told
+
+    def _shared(self, case: str, outcome: str) -> dict[str, Any]:
+        """Now and then somebody else is liable too, for another line or for more of the same."""
+        random = self.sim.random
+        if random.randrange(3):
+            return {}
+        other = random.choice([one for one in LIABLE if one != outcome])
+        lines = [line.line_id for line in self.sim.opened[case].lines]
+        first, more = (
+            LineFinding(line_id=line, finding=Finding.DAMAGE, quantity=1, severity=random.choice(SEVERITIES))
+            for line in (lines[0], lines[-1])
+        )
+        TALLY["shared rulings"] += 1
+        return {"findings": (first,), "shares": (LiabilityShare(liable=Liable(other), findings=(more,)),)}
 
     def _say(self, case: str, update: str, body: Any, *, later: bool = False) -> Told:
         told = self.sim.say(case, update, body, later=later)

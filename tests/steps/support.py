@@ -26,7 +26,18 @@ from activities.contract import (
     SettleCase,
 )
 from activities.steps import CaseSteps
-from backhaul.facts import CoverKind, Finding, Inspection, InspectionResult, LineFinding, Method, Party, Reason, digest
+from backhaul.facts import (
+    CoverKind,
+    Finding,
+    Inspection,
+    InspectionResult,
+    LiabilityShare,
+    LineFinding,
+    Method,
+    Party,
+    Reason,
+    digest,
+)
 from backhaul.ids import CaseId, claim_ref
 from backhaul.ledger import (
     CaseRef,
@@ -313,6 +324,7 @@ class World:
         *findings: LineFinding,
         ruling_id: str = "ruling1",
         decides: str = "liability",
+        shares: tuple[LiabilityShare, ...] = (),
     ) -> str:
         request = CreateRuling(
             merchant_id=case.merchant_id,
@@ -320,6 +332,7 @@ class World:
             decides=decides,
             outcome=outcome,
             findings=findings or None,
+            shares=shares,
             reason="photos",
         )
         async with self.store.transaction() as session:

@@ -10,7 +10,7 @@ import pytest
 from activities.contract import RecoveryPlan, Remedy, Resettled
 from activities.payment_plans import PLATFORM
 from activities.steps.amounts import CLAWBACK
-from backhaul.facts import Liable
+from backhaul.facts import LiabilityShare, Liable, LineFinding
 from backhaul.ids import CaseId, account_key, claim_ref, collect_key, recovery_key
 from backhaul.ledger import (
     CaseRef,
@@ -35,9 +35,16 @@ OF_MONEY = {3, 4, 5, 6, 7, 9, 11}
 """Invariants that hold whoever posted: the others ask for the effects, which these tests post by hand."""
 
 
-async def re_ruled(world: World, case: CaseRef, outcome: str, n: int = 2, *findings: object) -> Resettled:
+async def re_ruled(
+    world: World,
+    case: CaseRef,
+    outcome: str,
+    n: int = 2,
+    *findings: LineFinding,
+    shares: tuple[LiabilityShare, ...] = (),
+) -> Resettled:
     """Another reviewer says this, and it is carried out."""
-    ruling = await world.rule(case, outcome, *findings, ruling_id=f"ruling{n}")  # type: ignore[arg-type]
+    ruling = await world.rule(case, outcome, *findings, ruling_id=f"ruling{n}", shares=shares)
     said = await resettle(world, case, tag=f"correction.{n}", ruling_id=ruling)
     await carry_out(world, case, said)
     for one in said.repayments:

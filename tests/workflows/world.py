@@ -21,7 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 from backhaul.client import Backhaul, request_hash
 from backhaul.disputes import LodgeAppeal
 from backhaul.errors import BackhaulError
-from backhaul.facts import CoverKind, Finding, LineFinding, Method, Party, Reason, RemedyKind, Risk
+from backhaul.facts import CoverKind, Finding, LiabilityShare, LineFinding, Method, Party, Reason, RemedyKind, Risk
 from backhaul.ids import CaseId, dispute_id, return_id
 from backhaul.ledger import JournalEntry, Side
 from backhaul.messages import (
@@ -417,7 +417,15 @@ class World:
         await self.outside.control("courier", "self_ship", {"waybill": waybill, "items": lines, "tracking": []})
 
     async def rule(
-        self, case: Case, decides: str, outcome: str, *, by: str = "reviewer-1", overrules: str | None = None
+        self,
+        case: Case,
+        decides: str,
+        outcome: str,
+        *,
+        by: str = "reviewer-1",
+        overrules: str | None = None,
+        findings: tuple[LineFinding, ...] | None = None,
+        shares: tuple[LiabilityShare, ...] = (),
     ) -> str:
         """A reviewer's ruling; its id."""
         n = f"ruling-{next(_NUMBERS)}"
@@ -426,6 +434,8 @@ class World:
             rma_id=case.request.rma_id,
             decides=decides,
             outcome=outcome,
+            findings=findings,
+            shares=shares,
             reason="seen the photos",
             overrules=overrules,
         )

@@ -297,6 +297,7 @@ def change_tables() -> None:
         batch.create_index(batch.f("ix_recoveries_claim_ref"), ["claim_ref"], unique=False)
 
     with op.batch_alter_table("rulings") as batch:
+        batch.add_column(sa.Column("shares", sa.JSON(), nullable=True))
         batch.add_column(sa.Column("overrules", sa.String(), nullable=True))
         batch.add_column(sa.Column("facts_hash", sa.String(), nullable=True))
         batch.add_column(sa.Column("book_version", sa.String(), nullable=True))
