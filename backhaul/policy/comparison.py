@@ -1,7 +1,7 @@
 """The door against the receipt, item by item: when did the goods change, and whose time was that? Rule 4.5.
 
-What a human sees before a ruling. The case's liability is one for all its lines (backhaul.policy.liability); here each
-line stands for itself.
+What a human sees before a ruling. By the rules a case has one liability for all its lines (backhaul.policy.liability);
+here each line stands for itself, and a ruling may follow it line by line.
 """
 
 from __future__ import annotations

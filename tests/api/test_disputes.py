@@ -132,6 +132,23 @@ async def test_a_ruling_is_appealed_against_once(place: Place, product: World) -
     }
 
 
+async def test_a_ruling_that_shares_a_loss_out(place: Place, product: World) -> None:
+    """Each party with what they are liable for; what does not fit names its field."""
+    case, path = await _disputed(product)
+    mine = {"line_id": "L1", "finding": "damage", "quantity": 1, "severity": 30}
+    more = [{"liable": "carrier", "findings": [{**mine, "severity": 50}]}]
+    ruling = await _rule(place, case, "consumer", findings=[mine], shares=more)
+    (kept,) = (await place.call("GET", f"{path}/rulings", Role.MERCHANT)).json()["rulings"]
+    assert (kept["ruling_id"], kept["outcome"]) == (ruling, "consumer")
+    assert [(one["liable"], one["findings"][0]["severity"]) for one in kept["shares"]] == [("carrier", 50)]
+    body = {"merchant_id": MERCHANT, "rma_id": case.request.rma_id, "decides": "liability", "outcome": "consumer"}
+    body |= {"reason": "seen"}
+    for wrong in ({"shares": more}, {"findings": [mine], "shares": [{"liable": "carrier", "findings": []}]}):
+        problem(await place.call("POST", "/v1/rulings", Role.APPROVER, body | wrong), 422, "invalid_input")
+    stray = body | {"findings": [{**mine, "line_id": "L9"}]}
+    problem(await place.call("POST", "/v1/rulings", Role.APPROVER, stray), 422, "line_unknown")
+
+
 async def test_an_appeal_after_the_close_is_a_correction(place: Place, product: World) -> None:
     case, path = await _disputed(product)
     await case.nothing_more("consumer", "merchant")

@@ -172,6 +172,9 @@ async def test_a_wrong_token(api: None, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (done.exit_code, "unauthenticated" in done.stderr) == (REFUSED, True)
 
 
+RULE = ("rule", "R-1", "--merchant", MERCHANT, "--outcome", "consumer", "--reason", "seen")
+
+
 async def test_disputes_need_the_api_and_say_who_speaks(
     api: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -183,11 +186,20 @@ async def test_disputes_need_the_api_and_say_who_speaks(
         ("evidence", "R-1", "--add", "box.jpg", "--as", "consumer"),
         ("evidence", "R-1", "--add", "b", "--as", "consumer", "--file", str(photo), "--sha256", "0" * 64),
         ("rule", "R-1", "--outcome", "carrier", "--reason", "seen"),
+        *((*RULE, "--finding", text) for text in ("1:damage", "1:damage:one:30", "1:damage:1:30:1")),
+        (*RULE, "--share", "carrier=2:damage:1:50"),
+        (*RULE, "--finding", "1:damage:1:30", "--share", "2:damage:1:50"),
+        (*RULE, "--finding", "1:dent:1:30"),
     ):
         assert (await run(*arguments)).exit_code == USAGE, arguments
     monkeypatch.setenv("BACKHAUL_TOKEN", token(Role.CONSUMER, MERCHANT))
     give = ("evidence", "R-1", "--add", "box.jpg", "--file", str(photo), "--as", "consumer", "--json")
     asked: tuple[tuple[str, ...], ...] = (give, ("evidence", "R-1"), ("rulings", "R-1"))
+    shared = (*RULE, "--finding", "1:damage:1:30", "--share", "carrier=2:damage:1:50", "--share", "carrier=2:missing:1")
+    monkeypatch.setenv("BACKHAUL_TOKEN", token(Role.APPROVER))
+    done = await run(*shared)
+    assert (done.exit_code, "not_found" in done.stderr) == (REFUSED, True), done.output
+    monkeypatch.setenv("BACKHAUL_TOKEN", token(Role.CONSUMER, MERCHANT))
     for words in (*asked, ("appeal", "R-1", "rul-1", "--reason", "no")):
         done = await run(*words)
         assert (done.exit_code, "not_found" in done.stderr) == (REFUSED, True), (words, done.output)

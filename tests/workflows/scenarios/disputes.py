@@ -6,11 +6,12 @@ The coat is 1200.00; amounts are worked out by hand from domain 6.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from backhaul.errors import Refusal
-from backhaul.facts import Party, Reason
+from backhaul.facts import LiabilityShare, Liable, Party, Reason
 from backhaul.ids import correction_id
 from backhaul.markdown import row
 from backhaul.messages import (
@@ -57,9 +58,9 @@ async def accepted(case: Case) -> None:
     await case.say("confirm_receipt", ConfirmReceipt())
 
 
-async def rule(case: Case, outcome: str, decides: str = "liability") -> str:
+async def rule(case: Case, outcome: str, decides: str = "liability", **how: Any) -> str:
     """A reviewer rules and an operator carries it out, at the return; the ruling's id."""
-    ruling = await case.world.rule(case, decides, outcome)
+    ruling = await case.world.rule(case, decides, outcome, **how)
     await case.say("apply_ruling", ApplyRuling(ruling_id=ruling))
     return ruling
 
@@ -299,6 +300,31 @@ async def objection_in_the_last_minute(world: World) -> Case:
     assert (outcome.refunded, outcome.indemnified) == (cny(120_000), cny(36_000))
     totals = templates(await case.entries())
     assert (totals["J22"], totals["J30"], totals["J31"], totals["J34"]) == (120_000, 36_000, 36_000, 36_000)
+    return case
+
+
+@scenario("X10")
+async def two_causes_each_their_own(world: World) -> Case:
+    """Found at the door, and more of it at the receipt: a ruling shares it out. The consumer bears 360.00 of the coat,
+    the carrier is to pay 200.00 of the scarf, and the merchant is indemnified for both."""
+    case = await world.open(Plan(lines=(("L1", 1, 120_000), ("L2", 1, 40_000)), tier=0))
+    await case.waits_for("pickup")
+    await case.pickup(findings=[damage(30)])
+    await case.until(lambda s: s.regions["indemnity"] == "paid", "the advance")
+    await case.track("delivered")
+    await case.waits_for("receipt")
+    coat, scarf = at_receipt(), at_receipt(severity=50, line="L2")
+    await case.say("report_receipt_issue", objection(coat, scarf))
+    await case.parks("ruling_needed")
+    shares = (LiabilityShare(liable=Liable.CARRIER, findings=(scarf,)),)
+    await rule(case, "consumer", findings=(coat,), shares=shares)
+    outcome = await case.end()
+    assert (outcome.refunded, outcome.withheld, outcome.indemnified) == (cny(124_000), cny(36_000), cny(56_000))
+    totals = templates(await case.entries())
+    assert (totals["J23"], totals["J34"], totals["J54"]) == (160_000, 56_000, 36_000)
+    said = {one.decision: one for one in await decisions(case)}
+    assert said["ruling"].reasons == ("ruled_consumer", "ruled_shared")
+    assert said["ruling"].numbers["share.carrier"] == "L2 damage 50 % x 1"
     return case
 
 
