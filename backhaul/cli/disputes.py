@@ -70,7 +70,8 @@ def rulings(rma: Rma, merchant: Merchant = None, as_json: Json = False) -> None:
         for one in found.rulings:
             at = f"{one.at:%Y-%m-%d %H:%M}" if one.at else ""
             book = one.book.version if one.book else ""
-            table.add_row(one.ruling_id, one.decides, one.outcome, one.ruled_by, at, book, one.overrules or "")
+            liable = ", ".join((one.outcome, *(share.liable.value for share in one.shares)))
+            table.add_row(one.ruling_id, one.decides, liable, one.ruled_by, at, book, one.overrules or "")
         out.print(table)
 
     run(work(), as_json=as_json)

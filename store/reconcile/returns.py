@@ -8,6 +8,7 @@ from typing import Any
 from sqlmodel import col, select
 
 from backhaul.case import ACCEPTED_AT_CLOSE, Region
+from store import credit
 from store.reconcile.look import Books, Finding, amount
 from store.tables import CaseRow, CaseStepRow, ConsumerRow, EntryRow, OrderLineRow, PaymentRow
 
@@ -122,7 +123,8 @@ async def remedies_exclude(books: Books) -> AsyncIterator[Finding]:
 
 
 async def advances_covered(books: Books) -> AsyncIterator[Finding]:
-    """7: P1130 of a closed case is 0; all that is out on lightning is on a hold, and holds are within the limit."""
+    """7: P1130 of a closed case is 0; all that is out on lightning is on a hold, and nothing is granted above the limit.
+    A debt that returns, or a lower limit, may leave a line above it: it grants nothing then."""
     async for case, sums, _ in by_case(books):
         if case.closed_at is not None and sums["advances"]:
             said = amount(sums["advances"], case.currency)
@@ -135,13 +137,22 @@ async def advances_covered(books: Books) -> AsyncIterator[Finding]:
                 WHERE h.consumer_ref = c.consumer_ref AND h.state <> 'released'), 0) AS held,
             coalesce((SELECT sum({net}) FROM journal_entries e JOIN journal_lines l ON l.sequence = e.sequence
                 WHERE e.case_key IN (SELECT h.reservation_key FROM credit_holds h WHERE h.consumer_ref = c.consumer_ref)
-                    AND (l.account = 'P1130' OR l.account = 'P1110' AND e.template NOT IN ('J14', 'J56'))), 0) AS out
+                    AND (l.account = 'P1130' OR l.account = 'P1110' AND e.template NOT IN ('J14', 'J56'))), 0) AS out,
+            (SELECT count(*) FROM credit_events v WHERE v.consumer_ref = c.consumer_ref
+                AND v.used_minor > v.limit_minor AND v.reason = :granted) AS granted,
+            (SELECT count(*) FROM credit_events v WHERE v.consumer_ref = c.consumer_ref
+                AND v.used_minor > v.limit_minor AND (v.kind = 'limit' OR v.reason = :corrected)
+                AND v.seq > coalesce((SELECT max(w.seq) FROM credit_events w WHERE w.consumer_ref = c.consumer_ref
+                    AND w.used_minor <= w.limit_minor), 0)) AS fell
         FROM consumers c WHERE c.consumer_ref > :after AND c.consumer_ref <= :upto"""
-    async for consumer, currency, limit, used, held, out in books.found(ConsumerRow.consumer_ref, holds):
+    reasons = {"granted": credit.LIGHTNING, "corrected": credit.CORRECTED}
+    async for consumer, currency, limit, used, held, out, granted, fell in books.found(
+        ConsumerRow.consumer_ref, holds, **reasons
+    ):
         if used != int(held):
             said = amount(used, currency)
             yield Finding(7, "credit_miscounted", consumer, amount(held, currency), said, used - int(held), currency)
-        if max(int(out), int(held)) > limit:
+        if granted or (max(int(out), int(held)) > limit and not fell):
             said = amount(max(int(out), int(held)), currency)
             yield Finding(7, "over_credit", consumer, f"<= {amount(limit, currency)}", said, 0, currency)
         if int(out) > int(held):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backhaul.facts import CaseFacts, CoverFacts, CoverKind, Liable
+from backhaul.facts import CaseFacts, CoverFacts, CoverKind, LiabilityShare, Liable
 from backhaul.money import Money
 from backhaul.policy.consequences import consequences, line_relief
 from backhaul.policy.freight import freight_amount, freight_benefit, share_freight
 from backhaul.policy.indemnity import indemnity
 from backhaul.policy.losses import case_losses, lost_losses, total_loss
 from backhaul.policy.refunds import refund_value
+from backhaul.policy.settling import FIRST, fix, loss_of, ruled_liability
 from tests.property.strategies import AMOUNTS, cases, covers, findings
 from tests.unit.policy.build import BOOK, book_with, cover, fen
 
@@ -126,6 +127,43 @@ def test_consequences_keep_conservation_and_remedy_exclusion(
         assert not result.consumer_receivable
     # the charge can be posted line by line
     assert refund_value(case, line_relief(result, losses)).total == result.merchant_charge
+
+
+@given(
+    case=cases(),
+    rdv=st.none() | covers(),
+    parties=st.lists(st.sampled_from(FIRST), min_size=2, max_size=4, unique=True),
+    agreed=st.integers(0, 100),
+    granted=st.booleans(),
+    data=st.data(),
+)
+def test_nobody_pays_for_the_part_of_another(
+    case: CaseFacts, rdv: CoverFacts | None, parties: list[Liable], agreed: int, granted: bool, data: st.DataObject
+) -> None:
+    """Each for what the ruling names, whoever it names first; together not more than the loss."""
+    given_ = data.draw(st.permutations(parties))
+    lines = [one.line_id for one in case.lines]
+    named = {party: tuple(data.draw(findings(lines).filter(bool))) for party in given_}
+    shares = [LiabilityShare(liable=party, findings=named[party]) for party in given_]
+    found = ruled_liability(given_[0], named[given_[0]], shares[1:])
+    assert (found.liable, *(one.liable for one in found.shares)) == tuple(sorted(parties, key=FIRST.index))
+    facts = case.model_copy(update={"covers": (cover(CoverKind.RFI), *((rdv,) if rdv else ()))})
+    loss = loss_of(facts, found, BOOK)
+    each = {one.liable: one.total for one in loss.parts}
+    assert Money.sum(each.values(), "CNY") == loss.total
+    assert Liable.MERCHANT not in each
+    due = loss.payable.fraction(agreed, 100)
+    paid = loss.apportion(due)
+    assert Money.sum(paid.values(), "CNY") == due
+    assert all(paid[party] <= each[party] for party in each)
+    result, charge = fix(facts, found, loss, due, granted, fen(0), None, BOOK)
+    assert (result.indemnify, charge.total) == (due, result.merchant_charge)
+    assert result.relieved + result.indemnify <= loss.total
+    of_consumer = result.withhold + result.consumer_receivable + result.relieved
+    assert of_consumer <= each.get(Liable.CONSUMER, fen(0))
+    assert result.from_carrier == paid.get(Liable.CARRIER, fen(0))
+    assert result.consumer_receivable + result.withhold + result.from_carrier <= due
+    assert result.merchant_charge + result.relieved == refund_value(facts).total
 
 
 @given(case=cases(), share=st.integers(0, 100), freight=AMOUNTS, final=st.sampled_from(list(Liable)), data=st.data())

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from backhaul.policy.library import load_library
+from store import credit
 from store.reconcile import check_books
-from tests.steps.support import World, a_request, found
+from tests.steps.support import AT, World, a_request, an_order, found, yuan
 
 DROP = ("DROP TRIGGER journal_entries_no_update", "DROP TRIGGER journal_lines_no_update")
 CASES = "UPDATE cases SET {} WHERE case_key = 'm1/r1'"
@@ -29,6 +30,14 @@ APPROVAL = (
     "INSERT INTO approvals (approval_id, case_key, subject, amount_minor, currency, payee, prepared_by, approved_by,"
     " note, binding, at, used_by) VALUES ('a1', 'm1/r1', 's', 5, 'CNY', 'm1', 'anna', '{}', '', '{}',"
     " '2025-06-03 08:00:00', {})"
+)
+HOLD = (
+    "INSERT INTO credit_holds (reservation_key, consumer_ref, granted_minor, amount_minor, currency, state, at)"
+    " VALUES ('m1/r9', 'c1', 9999999, 9999999, 'CNY', 'held', '2025-06-03 08:00:00')"
+)
+GRANTED = (
+    "INSERT INTO credit_events (consumer_ref, seq, kind, minor, used_minor, limit_minor, currency, frozen, by, reason,"
+    " at) VALUES ('c1', 99, 'reserved', 6, 6, 5, 'CNY', 0, 'rule', 'lightning refund', '2025-06-03 08:00:00')"
 )
 REFUND = "m1:r1:refund.o1-p1:1"
 
@@ -52,6 +61,8 @@ PLANTED: list[tuple[str, tuple[str, ...]]] = [
     ("over_recovery", ("UPDATE recoveries SET amount_minor = amount_minor + 1",)),
     ("over_remitted", (*DROP, "UPDATE journal_lines SET minor = minor + 1 WHERE account = 'P2040' AND side = 'debit'")),
     ("credit_miscounted", ("UPDATE consumers SET used_minor = 5",)),
+    ("over_credit", (HOLD,)),
+    ("over_credit", (GRANTED,)),
     ("reserve_differs", ("UPDATE claims SET state = 'reserved' WHERE kind = 'loss'",)),
     ("paid_unapproved",
      (*DROP, "UPDATE journal_lines SET minor = minor + 1 WHERE account = 'I2210' AND side = 'debit'")),
@@ -119,6 +130,22 @@ async def test_a_planted_row_is_found(sqlite_world: World, code: str, statements
     assert before <= {"entry_without_effect"}, "the world posts by hand what effects would"
     await plant(sqlite_world, statements)
     assert code in await codes(sqlite_world)
+
+
+async def test_a_line_above_its_limit_by_no_grant(sqlite_world: World) -> None:
+    """A lower limit, and a debt that returns: what is used above it stays, and nothing more is granted."""
+    await sqlite_world.order(an_order(tier=3))
+    case = (await sqlite_world.judge(a_request())).case
+    assert (await sqlite_world.collect(case)).refunds
+    async with sqlite_world.store.transaction() as session:
+        await credit.set_limit(session, "c1", yuan("100.00"), AT, "import")
+    assert "over_credit" not in await codes(sqlite_world)
+    async with sqlite_world.store.transaction() as session:
+        await credit.release(session, "m1/r1", AT)
+        await credit.set_limit(session, "c1", yuan("1000.00"), AT, "import")
+        await credit.correct(session, "m1/r1", yuan("1200.00"), AT, at_fault=True)
+        assert not await credit.reserve(session, "m1/r2", "c1", yuan("1.00"), AT)
+    assert "over_credit" not in await codes(sqlite_world)
 
 
 @pytest.mark.parametrize(("held", "is_found"), [("'2025-06-01 08:00:00'", True), ("closed_at", False)])
