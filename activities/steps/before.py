@@ -63,17 +63,22 @@ def by_line(parts: Sequence[LineRefund], zero: Money) -> tuple[LineRefund, ...]:
 async def before_of(work: Work) -> Before:
     """Raises Rejected(`not_found`) for a case that was never settled."""
     scan = await cases.recorded(work.session, work.key, SCAN, Scan)
+    versions = await versions_of(work)
+    if scan is None or not versions:
+        raise Rejected("not_found", f"{work.key} was never settled")
+    row = await cases.need(work.session, work.key)
+    return Before(versions, scan, await undisputed_part(work), row.closed_at is not None)
+
+
+async def versions_of(work: Work) -> tuple[Amounts, ...]:
+    """What a case was settled on, and every time anew, in order; none of one that was never settled."""
     versions: list[Amounts] = []
     while True:
         name = SETTLED if not versions else f"{SETTLED}.{len(versions) + 1}"
         one = await cases.recorded(work.session, work.key, name, Amounts)
         if one is None:
-            break
+            return tuple(versions)
         versions.append(one)
-    if scan is None or not versions:
-        raise Rejected("not_found", f"{work.key} was never settled")
-    row = await cases.need(work.session, work.key)
-    return Before(tuple(versions), scan, await undisputed_part(work), row.closed_at is not None)
 
 
 async def posted(work: Work, template: str, ref: str | None = None) -> list[JournalEntry]:

@@ -8,7 +8,8 @@ from sqlmodel import col, select
 
 from activities.contract import EndCase, Granted, Judgement, Receipt
 from activities.steps.amounts import Amounts
-from activities.steps.desk import SETTLED, Desk, Work
+from activities.steps.before import versions_of
+from activities.steps.desk import Desk, Work
 from activities.steps.granting import REFUND_ONLY, step_of
 from activities.steps.loss import LOSS
 from activities.steps.opening import STEP as JUDGED
@@ -39,7 +40,7 @@ async def end(desk: Desk, argument: EndCase) -> Receipt:
 
 async def _end(work: Work, argument: EndCase) -> Receipt:
     entries = [posted.entry for posted in await ledger.entries_of(work.session, work.key)]
-    amounts = await cases.recorded(work.session, work.key, SETTLED, Amounts)
+    amounts = next(reversed(await versions_of(work)), None)
     await _release(work, argument.outcome, amounts, entries)
     broken = [*_money(work, entries, amounts), *_lines(work), *await _paid(work, entries), *await reserves(work)]
     if broken:

@@ -48,6 +48,7 @@ from backhaul.policy.settling import (
     uncovered,
 )
 from store import cases, claims, credit, ledger
+from store.recoveries import ENDED
 from store.tables import ClaimRow
 
 STEP = "resettle"
@@ -87,7 +88,7 @@ async def _resettle(desk: Desk, work: Work, argument: Resettle, step: str) -> Re
     if to_claim and loss.cover is not None:
         freed = await _free_cover(work, before, earlier)
         plan = await plan_indemnity(desk, work, facts, loss.cover, to_claim, earlier)
-        if found.liable is Liable.CONSUMER:
+        if found.liable is Liable.CONSUMER or found.shares:
             verdicts = tuple(work.verdicts)
             return Resettled(
                 liable=found.liable, changed=True, indemnity=plan, claim_first=True, back=freed, verdicts=verdicts
@@ -108,7 +109,7 @@ async def _free_cover(work: Work, before: Before, rows: Sequence[ClaimRow]) -> t
         for row in await claims.recoveries_of(work.session, claim.claim_ref, lock=True):
             kept = withheld.get(claim.claim_ref, 0) if row.liable == Liable.CONSUMER.value else 0
             minor = row.in_hand_minor - kept
-            if minor > 0 and before.closed and row.remitted_minor < row.in_hand_minor:
+            if minor > 0 and before.closed and row.state not in ENDED and row.remitted_minor < row.in_hand_minor:
                 raise Transient("pending", f"what is in hand for {row.recovery_ref} is on its way to the insurer")
             if minor > 0 and not before.closed:
                 await claims.take_in_hand(work.session, row, minor, work.at)
@@ -142,7 +143,7 @@ async def _judged(
         raise Rejected("invalid_input", f"{argument.tag}: nothing to settle anew")
     old = before.last.found or Liability(liable=before.last.result.liable)
     liable, ruling = await read_ruling(work, argument.ruling_id)
-    if before.last.returned and await _leaves(work, liable, ruling):
+    if before.last.returned and await _leaves(work, ruling):
         found = Liability(liable=Liable.CONSUMER, lost=True, ruled=True)
         return Judged(found=found, reasons=(RULED,)), given_back(loss_of(desk, work, facts, found, held))
     lost = old.lost and ruling.findings is None and liable in (Liable.CARRIER, Liable.INSURER)
@@ -150,17 +151,18 @@ async def _judged(
     return Judged(found=found, reasons=(RULED,)), loss_of(desk, work, facts, found, held)
 
 
-async def _leaves(work: Work, liable: Liable, ruling: Ruling) -> bool:
-    """Does it leave goods that went back to the consumer as they were settled? So does one that finds them at fault and
-    names no part of it, and one that finds what the ruling appealed against had found before the goods went back."""
-    if liable is Liable.CONSUMER and ruling.findings is None:
+async def _leaves(work: Work, ruling: Ruling) -> bool:
+    """Does it leave goods that went back to the consumer as they were settled? So does one that finds them at fault for
+    any part, since they have the goods; and one that finds what the ruling appealed against had found before that."""
+    said = ruled(Liable(ruling.outcome), ruling, ())
+    if said.liable is Liable.CONSUMER:
         return True
     if ruling.overrules is None:
         return False
     _, first = await read_ruling(work, ruling.overrules)
     if ruling.findings is None:
         return ruling.outcome == first.outcome and not first.shares
-    return (ruling.outcome, ruling.findings, ruling.shares) == (first.outcome, first.findings, first.shares)
+    return first.findings is not None and said == ruled(Liable(first.outcome), first, ())
 
 
 async def _post(

@@ -68,8 +68,8 @@ async def _settle(desk: Desk, work: Work, argument: SettleCase, step: str) -> Re
     if not amounts.to_claim or loss.cover is None:
         return await _carry_out(work, argument, facts, scan, judged, loss, amounts, stands)
     plan = await plan_indemnity(desk, work, facts, loss.cover, amounts.to_claim, earlier)
-    if judged.found.liable is Liable.CONSUMER:
-        # What is withheld, or owed, follows from what the insurer decides: nothing is posted before.
+    if judged.found.liable is Liable.CONSUMER or judged.found.shares:
+        # What is withheld or owed, and by whom, follows from what the insurer decides: nothing is posted before.
         await _show(work, Stage.CLOSING, Party.INSURER)
         return _open_remedy(work, judged, loss).model_copy(update={"indemnity": plan, "claim_first": True})
     amounts = amounts.model_copy(update={"claim_ref": plan.claim_ref, "coverage_id": plan.coverage_id})

@@ -88,7 +88,7 @@ async def _carrier_back(work: Work, before: Before, row: RecoveryRow, demand: in
     work.post(recovery_uncollectable(work.case, let_go, claim_ref=row.claim_ref, part=part))
     if await recoveries.setting_off(work.session, row.recovery_ref):
         raise Transient("pending", f"a set-off of {row.recovery_ref} is under way")
-    if row.remitted_minor < row.in_hand_minor + row.collected_minor:
+    if before.closed and row.remitted_minor < row.in_hand_minor + row.collected_minor:
         raise Transient("pending", f"what was collected for {row.recovery_ref} is on its way to the insurer")
     courier = await claims.courier_of(work.session, before.scan.waybill)
     back = Money(minor=max(0, came - demand), currency=row.currency)
@@ -138,10 +138,22 @@ async def _consumer_back(
         done.back.append(MoneyBack(claim_ref=ref, amount=paid, key=key, to="consumer"))
         done.repayments.append(Repayment(key=key, amount=paid))
     left = (withheld + receivable).minor
-    for row in sorted(rows, key=lambda one: -one.in_hand_minor):
-        kept = min(left, row.amount_minor)
+    if not before.closed:  # what was overturned waits with what was withheld
+        left += max(0, sum(row.in_hand_minor for row in rows) - old.withheld.minor)
+    for row, kept in _kept(rows, left):
         await claims.cut_recovery(work.session, row.recovery_ref, kept, work.at)
-        left -= kept
+
+
+def _kept(rows: Sequence[RecoveryRow], left: int) -> list[tuple[RecoveryRow, int]]:
+    """What each recovery is still of, of `left` in all: what is in hand or has come before what is only demanded."""
+    kept = []
+    for row in rows:
+        kept.append(min(left, row.in_hand_minor + row.collected_minor))
+        left -= kept[-1]
+    for at, row in enumerate(rows):
+        more = min(left, row.amount_minor - kept[at])
+        kept[at], left = kept[at] + more, left - more
+    return list(zip(rows, kept, strict=True))
 
 
 async def _need_rest(work: Work, before: Before, row: RecoveryRow) -> None:

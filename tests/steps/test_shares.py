@@ -9,11 +9,11 @@ import pytest
 from activities.contract import Remedy
 from backhaul.errors import Refusal
 from backhaul.facts import Finding, Inspection, LiabilityShare, Liable, LineFinding
-from backhaul.ledger import CaseRef
+from backhaul.ledger import CaseRef, P, Side
 from backhaul.money import Money
-from tests.steps.support import World, a_line, a_request, an_order, at_receipt, found, yuan
+from tests.steps.support import AT, World, a_line, a_request, an_order, at_receipt, found, yuan
 from tests.steps.test_rerulings import carrier_pays, consumer_pays, line_is, plans, re_ruled, rows, sound
-from tests.steps.test_resettling import closed
+from tests.steps.test_resettling import arrived, carry_out, closed, remit, resettle
 
 DOOR = found()
 """The consumer's: 30 % of 1200.00."""
@@ -21,6 +21,7 @@ WAY = found(severity=50, line="l2")
 """The carrier's: 50 % of 400.00."""
 MINE, THEIRS, ZERO = yuan("360.00"), yuan("200.00"), yuan("0.00")
 BOTH = at_receipt(DOOR, WAY)
+LATER = AT + timedelta(days=9)
 
 
 def share(liable: Liable, *findings: LineFinding) -> LiabilityShare:
@@ -152,8 +153,7 @@ async def test_an_insurer_s_part_is_recovered_from_nobody(world: World) -> None:
     ruling = await world.rule(case, "insurer", DOOR, shares=(share(Liable.CARRIER, WAY),))
     said = await settled(world, case, ruling)
     assert (said.liable, of_case(said)) == (Liable.CARRIER, [(Liable.CARRIER, THEIRS)])
-    assert said.indemnity is not None
-    assert said.indemnity.amount == MINE + THEIRS
+    assert sum(entry.total(P.MERCHANT_PAYABLE, Side.CREDIT) for entry in await world.entries("J31")) == 56_000
     await closed(world, case, said)
     await sound(world)
 
@@ -235,6 +235,137 @@ async def test_the_same_shares_again_change_nothing(world: World) -> None:
     said = await re_ruled(world, case, "carrier", 2, WAY, shares=(share(Liable.CONSUMER, DOOR),))
     assert (said.changed, said.refunds, said.back, said.recoveries) == (False, (), (), ())
     assert await world.balances() == before
+
+
+async def test_what_the_consumer_paid_stays_with_the_recovery_that_goes_on(world: World) -> None:
+    """Two recoveries from the consumer: 360.00 that they did not pay, 200.00 that they did. Then 200.00 are theirs, and
+    paid; and then nothing is, and they get it back."""
+    await world.order(an_order(a_line(), a_line("l2", paid="400.00"), tier=3))
+    case = (await world.judge(a_request(lines={"l1": 1, "l2": 1}))).case
+    await world.refund(case, (await world.collect(case)).refunds)
+    late = at_receipt(DOOR, WAY, after=timedelta(hours=49))
+    assert (await world.settle(case, "receipt_issue", late)).liable is Liable.UNDETERMINED
+    ruling = await world.rule(case, "consumer", DOOR, shares=(share(Liable.CARRIER, WAY),))
+    said = await settled(world, case, ruling, late)
+    await closed(world, case, said)
+    more = (await re_ruled(world, case, "consumer", 2, DOOR, WAY)).recoveries[0]
+    await consumer_pays(world, case, more, THEIRS)
+    said2 = await re_ruled(world, case, "consumer", 3, WAY, shares=(share(Liable.CARRIER, DOOR),))
+    assert (said2.back, said2.repayments) == ((), ())
+    kept = {one.recovery_ref: (one.amount_minor, one.collected_minor) for one in await rows(world, more.claim_ref)}
+    assert (kept[more.ref], kept[said.recoveries[0].ref]) == ((20_000, 20_000), (0, 0))
+    assert (await world.balances())["P1110"] == 0
+    last = await re_ruled(world, case, "merchant", 4)
+    assert [one.amount for one in last.repayments] == [THEIRS]
+    await sound(world)
+
+
+async def found_twice(world: World, *, tier: int = 0) -> CaseRef:
+    """80 % of the coat at the door, ruled the consumer's and paid out: 960.00."""
+    await world.order(an_order(a_line(), a_line("l2", paid="400.00"), tier=tier))
+    case = (await world.judge(a_request(lines={"l1": 1, "l2": 1}))).case
+    await world.collect(case, found(severity=80))
+    ruling = await world.rule(case, "consumer", ruling_id="door")
+    plan = (await world.assess(case, found(severity=80), ruling=ruling)).indemnity
+    assert plan is not None
+    await world.indemnify(case, plan)
+    return case
+
+
+async def test_what_was_overturned_waits_on_when_the_consumer_s_part_is_another_s(world: World) -> None:
+    """Of 960.00 paid out 360.00 stand, and 600.00 wait for the insurer. Before the close all of it is the carrier's."""
+    case = await found_twice(world)
+    said = await world.settle(case, "receipt_issue", BOTH, await world.rule(case, "consumer", DOOR))
+    await world.refund(case, said.refunds)
+    assert [(one.liable, one.amount) for one in said.recoveries] == [(Liable.CONSUMER, yuan("960.00"))]
+    ruling = await world.rule(case, "carrier", DOOR, ruling_id="late")
+    again = await resettle(world, case, tag="late", at=LATER, **arrived(case, ruling_id=ruling))
+    await carry_out(world, case, again)
+    assert sorted((one.liable.value, one.amount) for one in again.recoveries) == [
+        ("carrier", MINE),
+        ("consumer", yuan("600.00")),
+    ]
+    first = again.recoveries[0]
+    await remit(world, case, first.ref, yuan("600.00"))
+    assert (await world.balances())["P2040"] == 0
+
+
+async def test_before_the_close_nothing_is_waited_for_that_nobody_sends(world: World) -> None:
+    """600.00 wait for the insurer beside 360.00 demanded of the carrier; then the fault is the merchant's."""
+    case = await found_twice(world)
+    said = await world.settle(case, "receipt_issue", BOTH, await world.rule(case, "carrier", DOOR))
+    await world.refund(case, said.refunds)
+    ruling = await world.rule(case, "merchant", ruling_id="late")
+    again = await resettle(world, case, tag="late", at=LATER, **arrived(case, ruling_id=ruling))
+    assert [(one.to, one.amount) for one in again.back] == [("insurer", MINE)]
+    assert [(one.liable, one.amount) for one in again.recoveries] == [(Liable.CARRIER, yuan("600.00"))]
+
+
+async def test_a_larger_loss_than_at_first_can_close(world: World) -> None:
+    """Lost, ruled 10 % the consumer's and the rest the merchant's; it turns up, and 80 % are the consumer's."""
+    await world.order(an_order(tier=0))
+    case = (await world.judge()).case
+    await world.collect(case, found(severity=80))
+    assert (await world.settle(case, "lost")).liable is Liable.UNDETERMINED
+    shares = (share(Liable.MERCHANT, found(severity=80)),)
+    ruling = await world.rule(case, "consumer", found(severity=10), shares=shares)
+    said = await world.settle(case, "lost", ruling=ruling)
+    assert said.indemnity is not None
+    await world.indemnify(case, said.indemnity)
+    said = await world.settle(case, "lost", ruling=ruling, claimed=said.indemnity.claim_ref)
+    assert (said.loss, said.withheld) == (yuan("120.00"), yuan("120.00"))
+    await world.refund(case, said.refunds)
+    how = arrived(case, ruling_id=await world.rule(case, "consumer", found(severity=80), ruling_id="late"))
+    again = await resettle(world, case, tag="late", at=LATER, **how)
+    assert again.indemnity is not None
+    await world.indemnify(case, again.indemnity)
+    again = await resettle(world, case, tag="late", at=LATER, claimed=again.indemnity.claim_ref, **how)
+    await carry_out(world, case, again)
+    assert sum(one.amount.minor for one in again.recoveries) == 96_000
+    await world.end(case)
+
+
+@pytest.mark.parametrize("agreed", ["280.00", "0.00"])
+async def test_of_a_smaller_indemnity_each_owes_a_smaller_part(world: World, agreed: str) -> None:
+    """The insurer agrees to half of 560.00: the carrier owes 100.00 of it. Ruled the same again, nothing changes."""
+    case = await damaged_twice(world, 0)
+    carriers = (share(Liable.CARRIER, WAY),)
+    ruling = await world.rule(case, "insurer", DOOR, shares=carriers)
+    said = await world.settle(case, "receipt_issue", BOTH, ruling)
+    assert said.claim_first
+    assert said.indemnity is not None
+    await world.cut(case, said.indemnity, yuan(agreed))
+    said = await world.settle(case, "receipt_issue", BOTH, ruling, said.indemnity.claim_ref)
+    assert of_case(said) == ([(Liable.CARRIER, yuan("100.00"))] if yuan(agreed) else [])
+    await closed(world, case, said)
+    again = await re_ruled(world, case, "insurer", 2, DOOR, shares=carriers)
+    assert (again.changed, again.back, again.recoveries) == (False, (), ())
+    await sound(world)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "findings", "shares"),
+    [
+        ("consumer", (DOOR,), (share(Liable.MERCHANT, found(severity=10)),)),
+        ("merchant", (found(severity=10),), (share(Liable.CONSUMER, DOOR),)),
+        ("consumer", (found(severity=50),), ()),
+    ],
+    ids=["the same", "in another order", "another part"],
+)
+async def test_goods_that_went_back_are_not_refunded_where_the_consumer_is_liable(
+    world: World, outcome: str, findings: tuple[LineFinding, ...], shares: tuple[LiabilityShare, ...]
+) -> None:
+    """30 % the consumer's and 10 % the merchant's at the door; then the goods go straight back to the consumer."""
+    await world.order(an_order(tier=0))
+    case = (await world.judge()).case
+    await world.collect(case, DOOR)
+    own = (share(Liable.MERCHANT, found(severity=10)),)
+    plan = (await world.assess(case, DOOR, ruling=await world.rule(case, "consumer", DOOR, shares=own))).indemnity
+    assert plan is not None
+    await world.indemnify(case, plan)
+    await closed(world, case, await world.settle(case, "returned"))
+    said = await re_ruled(world, case, outcome, 2, *findings, shares=shares)
+    assert (said.changed, said.refunds, said.indemnity, said.recoveries) == (False, (), None, ())
 
 
 # ---- what a ruling can say -------------------------------------------------------------------------------------------
