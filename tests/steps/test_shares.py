@@ -229,6 +229,17 @@ async def test_it_is_shared_after_all(world: World) -> None:
     await sound(world)
 
 
+async def test_the_carrier_s_part_is_the_insurer_s_after_all(world: World) -> None:
+    """The consumer's part stays; the carrier gets its 200.00 back, and nobody owes them."""
+    case, _ = await ended(world)
+    said = await re_ruled(world, case, "consumer", 2, DOOR, shares=(share(Liable.INSURER, WAY),))
+    assert (said.changed, [(one.to, one.amount) for one in said.back]) == (True, [("carrier", THEIRS)])
+    assert (said.refunds, said.recoveries) == ((), ())
+    books = await world.balances()
+    assert (books["P2040"], books["P2020"], books["I5000"] + books["I5100"]) == (0, 0, THEIRS.minor)
+    await sound(world)
+
+
 async def test_the_same_shares_again_change_nothing(world: World) -> None:
     case, _ = await ended(world)
     before = await world.balances()
