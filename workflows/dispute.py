@@ -32,7 +32,7 @@ from backhaul.names import (
     Update,
     WorkflowType,
 )
-from backhaul.policy.comparison import compared
+from backhaul.policy.comparison import compared, suggested
 from workflows import details
 from workflows.case_run import CaseDesk
 from workflows.desk import CloseRequested, reject
@@ -92,6 +92,9 @@ class DisputeDesk(CaseDesk):
             parts.append(table(("side", ""), [(side.party.value, side.words) for side in self.sides.values()]))
         if self.items:
             parts.append(compared(self.items))
+            command = suggested(self.items, self.id, request.appealed)
+            if command is not None:
+                parts.append(f"As the goods are line by line, if the reviewer agrees: `{command}`")
         if self.evidence:
             parts.append("\n".join(f"- {piece}" for piece in self.evidence[-SHOWN_EVIDENCE:]))
         return "\n\n".join(parts)

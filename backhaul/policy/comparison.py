@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from backhaul.disputes import Interval, ItemCompared, Seen
 from backhaul.facts import CaseFacts, Finding, Inspection, InspectionResult, Liable, LineFinding, Method, Verdict
+from backhaul.ids import CaseId
 from backhaul.markdown import table
 from backhaul.policy.book import PolicyBook
 from backhaul.policy.texts import Code
@@ -76,6 +77,29 @@ def compared(items: Sequence[ItemCompared]) -> str:
         for item in items
     ]
     return table(("line", "at the door", "at the receipt", "changed", "points to"), rows)
+
+
+def suggested(items: Sequence[ItemCompared], case: CaseId, appealed: str | None = None) -> str | None:
+    """The ruling that the goods point to line by line, as a command; on an appeal against the ruling `appealed`. None
+    where a line points to nobody that can be ruled liable, or where all of them point to one party."""
+    liable: dict[Liable, list[str]] = {}
+    for item in items:
+        if item.liable is not Liable.NOBODY:
+            seen = item.door if item.interval is Interval.BEFORE_PICKUP else item.receipt
+            liable.setdefault(item.liable, []).extend(_option(item.line_id, one) for one in seen or ())
+    if len(liable) < 2 or Liable.UNDETERMINED in liable or not all(liable.values()):
+        return None
+    (first, findings), *others = liable.items()
+    words = [f"backhaul rule {case.key}", f"--outcome {first.value}", *(f"--finding {one}" for one in findings)]
+    words += [f"--share {party.value}={one}" for party, each in others for one in each]
+    words += [] if appealed is None else [f"--overrules {appealed}"]
+    return " ".join([*words, '--reason "..."'])
+
+
+def _option(line_id: str, seen: Seen) -> str:
+    """What was seen on a line, as `backhaul rule` takes it: `1:damage:1:30`."""
+    severity = "" if seen.severity is None else f":{seen.severity}"
+    return f"{line_id}:{seen.finding.value}:{seen.units}{severity}"
 
 
 def _item(

@@ -6,8 +6,9 @@ import pytest
 
 from backhaul.disputes import Interval
 from backhaul.facts import Finding, Inspection, InspectionResult, Method
+from backhaul.ids import CaseId
 from backhaul.markdown import row
-from backhaul.policy.comparison import compare, compared, comparison
+from backhaul.policy.comparison import compare, compared, comparison, suggested
 from backhaul.policy.liability import liability
 from tests.unit.policy.build import BOOK, book_with, facts, finding, inspection, line
 
@@ -90,6 +91,22 @@ def test_each_line_stands_for_itself() -> None:
     shown = compared(items).splitlines()
     assert row("L1", "damage 30 % x 1", "damage 30 % x 1", "before pickup", "consumer") in shown
     assert row("L3", "in order", "in order", "unchanged", "nobody") in shown
+
+
+def test_what_the_lines_point_to_is_a_ruling_to_send() -> None:
+    """Each party with its lines, as the command line takes it; nothing where a human has to weigh a line first."""
+    ours, case = facts(lines=(line(line_id="L1"), line(line_id="L2"))), CaseId("m1", "r1")
+    first, second = finding(line_id="L1"), finding(Finding.MISSING, line_id="L2", quantity=2)
+    items = compare(ours, inspection(first), inspection(second, first), False, False, BOOK)
+    rule = "backhaul rule m1/r1 --outcome consumer --finding L1:damage:1:30 --share carrier=L2:missing:2"
+    assert suggested(items, case) == f'{rule} --reason "..."'
+    assert suggested(items, case, "rul-1") == f'{rule} --overrules rul-1 --reason "..."'
+    late = compare(ours, inspection(first), inspection(second, first), False, True, BOOK)
+    assert "--share merchant=L2:missing:2" in str(suggested(late, case))
+    differ = compare(ours, inspection(first), inspection(second), False, False, BOOK)
+    same = compare(ours, OK, inspection(first, second), False, False, BOOK)
+    gone = compare(ours, inspection(first), None, True, False, BOOK)
+    assert [suggested(one, case) for one in (differ, same, gone, ())] == [None] * 4
 
 
 def test_findings_agree_in_any_order_and_grouping() -> None:

@@ -316,6 +316,8 @@ async def two_causes_each_their_own(world: World) -> Case:
     coat, scarf = at_receipt(), at_receipt(severity=50, line="L2")
     await case.say("report_receipt_issue", objection(coat, scarf))
     await case.parks("ruling_needed")
+    command = "--outcome consumer --finding L1:damage:1:30 --share carrier=L2:damage:1:50"
+    assert command in await case.dispute_shows()
     shares = (LiabilityShare(liable=Liable.CARRIER, findings=(scarf,)),)
     await rule(case, "consumer", findings=(coat,), shares=shares)
     outcome = await case.end()
