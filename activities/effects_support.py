@@ -14,7 +14,7 @@ from backhaul.ledger import CaseRef
 from backhaul.money import Money
 from gateways.ports import Operation, Provider, Standing
 from gateways.registry import Gateways
-from store.effects import Also, Answer, ApprovalUse, Clock, Done, Entries, Failed, Intent, Outcome, run_effect
+from store.effects import Also, Answer, ApprovalUse, Clock, Done, Entries, Failed, First, Intent, Outcome, run_effect
 from store.engine import Store
 
 KEY_LIFETIME = timedelta(days=30)
@@ -37,7 +37,8 @@ class World:
 
 @dataclass(frozen=True)
 class Plan:
-    """One effect: what is intended, who does it, and what follows from its end in the transaction that keeps it."""
+    """One effect: what is intended, who does it, and what follows from its end in the transaction that keeps it.
+    `first`: what has to hold when it begins, looked at in the transaction that keeps the intent."""
 
     intent: Intent
     provider: Provider
@@ -45,6 +46,7 @@ class Plan:
     entries: Entries | None = None
     also: Also | None = None
     failed: Failed | None = None
+    first: First | None = None
 
     async def look_up(self) -> Answer | None:
         """What the provider's own books say under the key; None when it does not know the key."""
@@ -64,6 +66,7 @@ async def run(world: World, plan: Plan, approval: ApprovalUse | None = None) -> 
         also=plan.also,
         failed=plan.failed,
         approval=approval,
+        first=plan.first,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -132,7 +133,11 @@ class PaymentActivities:
             approval = ApprovalUse(asked.approval_id, case_key(case), plan.advance_key)
         elif second_person:
             raise Rejected("approval_required")
-        return receipt(await run(world, plans.advance(world, case, plan, batch), approval))
+
+        async def stands(session: AsyncSession) -> None:
+            await _may_pay(session, asked, world.clock())
+
+        return receipt(await run(world, replace(plans.advance(world, case, plan, batch), first=stands), approval))
 
     @activity.defn(name="pay_batch")
     @effect
@@ -231,6 +236,7 @@ async def _may_pay(session: AsyncSession, asked: PayAdvance, at: datetime) -> tu
     if (claim.case_key, claim.payee) != (case_key(asked.case), plan.payee):
         raise Rejected("effect_conflict", f"{plan.claim_ref} is another case's, or for another payee")
     batch = await settlement.form_advance(session, plan.claim_ref, plan.advance_key, at)
+    batch = await settlement.need_batch(session, batch.batch, lock=True)
     if batch.state != "formed":
         raise Rejected("already_decided", f"the advance of {plan.claim_ref} is {batch.state}")
     if batch.payout_key != plan.advance_key:

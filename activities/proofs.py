@@ -24,12 +24,11 @@ from activities.contract import (
     RecoveryPlan,
     RefundPart,
 )
-from activities.effects_store import release_advance
 from activities.effects_support import Plan, World, case_key, run
 from backhaul.errors import Rejected
 from backhaul.ledger import CaseRef, JournalEntry, made, rdv_approved, refund_unclaimed, reversal, rfi_approved
 from backhaul.money import Money
-from store import authority, claims, consumer_money, ledger, recoveries, refunds, unclaimed
+from store import authority, claims, consumer_money, ledger, recoveries, refunds, settlement, unclaimed
 from store.effects import GIVEN_UP, Outcome, get, settle
 from store.tables import EffectRow
 
@@ -234,7 +233,7 @@ def _advance(world: World, case: CaseRef, plan: IndemnityPlan, batch: str) -> Su
     """The merchant's money stays on P2000, and its leg goes back to where the normal settlement finds it."""
 
     async def alternative(session: AsyncSession, proved: bool) -> Sequence[JournalEntry]:
-        await release_advance(session, plan.claim_ref)
+        await settlement.dissolve_advance(session, plan.claim_ref, world.clock())
         return ()
 
     plans = (payment_plans.advance(world, case, plan, batch),)

@@ -187,11 +187,13 @@ def reserve_of(row: ClaimRow) -> int:
 
 
 async def begin_funding(session: AsyncSession, claim_ref: str, funding_key: str) -> Money:
-    """From now on the insurer pays the platform: what is to be paid. Another key follows one that it refused."""
+    """From now on the insurer pays the platform: what stands then is to be paid, whatever is overturned since. Another
+    key follows one that it refused."""
     row = await need(session, claim_ref, lock=True)
-    row.funding_key = funding_key
-    session.add(row)
-    return Money(minor=stands(row), currency=row.currency)
+    if row.funding_key != funding_key or row.funding_minor is None:
+        row.funding_key, row.funding_minor = funding_key, stands(row)
+        session.add(row)
+    return Money(minor=row.funding_minor or 0, currency=row.currency)
 
 
 async def _free(session: AsyncSession, coverage_id: str, minor: int) -> None:

@@ -102,6 +102,7 @@ Send = Callable[[], Awaitable[Answer]]
 Entries = Callable[[EffectRow], Iterable[JournalEntry]]
 Also = Callable[[AsyncSession, EffectRow], Awaitable[None]]
 Failed = Callable[[AsyncSession, EffectRow], Awaitable[Iterable[JournalEntry]]]
+First = Callable[[AsyncSession], Awaitable[None]]
 Clock = Callable[[], datetime]
 
 
@@ -255,13 +256,16 @@ async def run_effect(
     also: Also | None = None,
     failed: Failed | None = None,
     approval: ApprovalUse | None = None,
+    first: First | None = None,
 ) -> Done:
-    """Do it once, however often this runs and wherever it stopped before.
+    """Do it once, however often this runs and wherever it stopped before. `first` raises where it must not begin.
 
     Raises Rejected (the provider's no: only an explicit failure is terminal), Transient (nothing happened),
     Unknown(`pending`, `provider_unknown`): run again later, under the same key."""
 
     async def start(session: AsyncSession) -> tuple[EffectRow, Next]:
+        if first is not None and await get(session, intent.key) is None:
+            await first(session)
         row, what = await begin(session, intent, clock(), approval)
         if what is Next.SEND:
             mark_sent(session, row, clock())

@@ -92,7 +92,8 @@ async def form_batches(
 
     X22, in its order: a negative net becomes J71; a positive one first pays an open shortfall (J76), the deposit pays
     what that left open (J72), what is open for longer than `patience` says is written off (J74) or overdue. While
-    something is overdue no other currency is paid out: its legs wait."""
+    something is overdue no other currency is paid out: its legs wait, and so does what they cover. Nothing is written
+    off by rule that legs on hold could pay."""
     row = await need_cut(session, cut)
     await need_merchant(session, merchant_id, lock=True)
     known = await _batches(session, merchant_id, cut)
@@ -100,19 +101,20 @@ async def form_batches(
         return known
     legs = await _open_legs(session, merchant_id, row.sequence)
     earlier = await shortfalls.owed(session, merchant_id)
-    owing = {one.currency for one in earlier}
+    paid_out = {one for one in legs if _sum(legs[one]) > shortfalls.total(earlier, one)}
     entries: list[JournalEntry] = []
-    for currency in sorted(legs):
-        if currency in owing or _sum(legs[currency]).minor <= 0:
-            entries += await _form(session, row, merchant_id, legs[currency], earlier, at)
-    entries += await shortfalls.draw_deposit(session, merchant_id, earlier, at)
+    for currency in sorted(legs.keys() - paid_out):
+        entries += await _form(session, row, merchant_id, legs[currency], earlier, at)
+    uncovered = [one for one in earlier if one.currency not in paid_out]
+    entries += await shortfalls.draw_deposit(session, merchant_id, uncovered, at)
     if patience is not None:
-        entries += await shortfalls.end_overdue(session, earlier, row, patience, at)
+        held = await _held(session, merchant_id)
+        ending = [one for one in uncovered if one.currency not in held]
+        entries += await shortfalls.end_overdue(session, ending, row, patience, at)
+    if not any(one.state == shortfalls.OVERDUE for one in uncovered if one.open_minor):
+        for currency in sorted(paid_out):
+            entries += await _form(session, row, merchant_id, legs[currency], earlier, at)
     session.add_all(earlier)
-    if not any(one.state == shortfalls.OVERDUE for one in earlier if one.open_minor):
-        for currency in sorted(legs):
-            if currency not in owing and _sum(legs[currency]).minor > 0:
-                entries += await _form(session, row, merchant_id, legs[currency], earlier, at)
     await session.flush()
     await ledger.post(session, entries, at)
     return await _batches(session, merchant_id, cut)
@@ -130,6 +132,13 @@ async def _open_legs(session: AsyncSession, merchant_id: str, sequence: int) -> 
     for leg in await session.exec(mine.with_for_update()):
         legs[leg.currency].append(leg)
     return legs
+
+
+async def _held(session: AsyncSession, merchant_id: str) -> set[str]:
+    """Currencies in which legs of the merchant that somebody holds come to more than nothing."""
+    mine = select(LegRow.currency).where(col(LegRow.batch).is_(None), LegRow.merchant_id == merchant_id, ~unheld())
+    more = mine.group_by(col(LegRow.currency)).having(func.sum(LegRow.minor) > 0)
+    return set((await session.exec(more)).all())
 
 
 def _sum(legs: Sequence[LegRow]) -> Money:
@@ -301,8 +310,11 @@ async def form_advance(session: AsyncSession, claim_ref: str, payout_key: str, a
 
 async def dissolve_advance(session: AsyncSession, claim_ref: str, at: datetime) -> None:
     """The advance will never be paid, proved by the channel: its leg goes the way of every other, into the next
-    settlement. A repeat is no change. Raises Rejected(`already_decided`) once it is paid."""
-    row = await need_batch(session, advance_batch(claim_ref))
+    settlement. A repeat is no change, nor is one that was never formed. Raises Rejected(`already_decided`) once it is
+    paid."""
+    row = await session.get(BatchRow, advance_batch(claim_ref), with_for_update=True)
+    if row is None:
+        return
     if row.state == "paid":
         raise Rejected("already_decided", f"the advance of {claim_ref} is paid")
     await _dissolve(session, row, at)

@@ -72,7 +72,7 @@ async def _being_funded(work: Work, row: ClaimRow) -> bool:
 
 async def _keep_advance(work: Work, row: ClaimRow) -> bool:
     """An advance that has not left does not leave. Raises Transient(`pending`) while one is under way."""
-    batch = await settlement.need_batch(work.session, settlement.advance_batch(row.claim_ref))
+    batch = await settlement.need_batch(work.session, settlement.advance_batch(row.claim_ref), lock=True)
     if batch.state != "formed":
         return False
     begun = await effects.get(work.session, batch.payout_key, lock=True)

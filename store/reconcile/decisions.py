@@ -83,8 +83,9 @@ async def _founded(books: Books) -> AsyncIterator[Finding]:
 
 
 async def keys_rise_on_proof(books: Books) -> AsyncIterator[Finding]:
-    """14: a payment key's n rises only after the attempt before it was proved terminal: failed, never unknown; a
-    charge and a set-off also after a part."""
+    """14: a payment key's n rises only after the attempt before it was proved terminal: failed, never unknown.
+
+    A charge and a set-off go on also after a part."""
     async for window in books.windows(EffectRow.key):
         some = select(EffectRow.key, EffectRow.kind).where(
             col(EffectRow.key) > window["after"], col(EffectRow.key) <= window["upto"]

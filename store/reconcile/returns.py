@@ -123,8 +123,9 @@ async def remedies_exclude(books: Books) -> AsyncIterator[Finding]:
 
 
 async def advances_covered(books: Books) -> AsyncIterator[Finding]:
-    """7: P1130 of a closed case is 0; all that is out on lightning is on a hold, and no grant goes above the limit. A
-    debt that returns, or a lower limit, may leave a line above it: it grants nothing then."""
+    """7: P1130 of a closed case is 0; what is out on lightning is on a hold, and no grant goes above the limit.
+
+    A debt that returns, or a lower limit, may leave a line above it: it grants nothing then."""
     async for case, sums, _ in by_case(books):
         if case.closed_at is not None and sums["advances"]:
             said = amount(sums["advances"], case.currency)

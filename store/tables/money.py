@@ -92,6 +92,7 @@ class ClaimRow(Table, table=True):
     currency: str = column.currency()
     state: str
     funding_key: str | None = None
+    funding_minor: int | None = column.minor_or_none()
     appeal_of: str | None = None
     second_person: bool = False
     claim_no: str | None = None

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from activities import payments
 from activities.contract import (
     ClaimFreight,
     ClaimIndemnity,
@@ -16,11 +17,13 @@ from activities.contract import (
     ProveTerminal,
     SendRefund,
 )
+from activities.effects_support import Plan, World, run
 from backhaul.facts import Method
-from backhaul.ledger import CaseRef, I, P
+from backhaul.ledger import CaseRef, I, P, indemnity_overturned, made
 from backhaul.money import Money
 from gateways.ports import Standing
 from store import claims, ledger, orders, settlement
+from store.effects import ApprovalUse, Done
 from store.tables import CoverageRow
 from tests.activities.effects_kit import DATABASES, PATIENCE, Kit, code_of, freight_of, key_of, kit_on, loss_of, part_of
 
@@ -151,6 +154,8 @@ async def test_a_failed_advance_is_left_to_the_normal_settlement(k: Kit) -> None
         assert code_of(await k.fails(k.payments.pay_advance, pay)) == ("Rejected", "account_abnormal")
     assert await k.numbers(case) == ["J30", "J31"]
     async with k.store.transaction() as session:
+        gone = await settlement.need_batch(session, settlement.advance_batch(plan.claim_ref))
+        assert (gone.state, gone.net_minor) == ("dissolved", 0)
         before = await ledger.balance(session, P.MERCHANT_PAYABLE, "CNY", party="m1")
         await settlement.open_cut(session, "cut.advance", k.now)
         (batch,) = await settlement.form_batches(session, "m1", "cut.advance", k.now)
@@ -243,3 +248,27 @@ async def test_a_claim_that_went_on_outside_is_carried_to_its_end(k: Kit) -> Non
             await asyncio.sleep(0.02)
     assert (await k.run(k.payments.prove_terminal, ask(case, plan.claim_ref))).state == "succeeded"
     assert await k.numbers(case) == ["J30", "J31"]
+
+
+async def test_an_advance_that_was_overturned_before_it_began_does_not_leave(
+    k: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An overturn comes between the look at the claim and the intent: the intent looks again, and nothing is sent."""
+    case = await k.case("race")
+    plan = loss_of(case)
+    await k.run(k.insurers.claim_indemnity, ClaimIndemnity(case=case, plan=plan, patience=PATIENCE))
+
+    async def overturned_first(world: World, effect: Plan, approval: ApprovalUse | None = None) -> Done:
+        async with k.store.transaction() as session:
+            await settlement.dissolve_advance(session, plan.claim_ref, k.now)
+            await claims.overturn(session, plan.claim_ref, plan.amount, k.now)
+            await ledger.post(session, made(indemnity_overturned(case, plan.amount, claim_ref=plan.claim_ref)), k.now)
+        return await run(world, effect, approval)
+
+    monkeypatch.setattr(payments, "run", overturned_first)
+    pay = PayAdvance(case=case, plan=plan, patience=PATIENCE)
+    assert code_of(await k.fails(k.payments.pay_advance, pay)) == ("Rejected", "over_indemnity")
+    assert await k.numbers(case) == ["J30", "J31", "J75"]
+    assert await k.world.statement("psp", plan.advance_key) == []
+    async with k.store.read() as session:
+        assert await settlement.check_batches(session) == ()

@@ -6,16 +6,20 @@ import pytest
 
 from activities.contract import Remedy, Resettle, Resettled, SettleCase
 from backhaul.facts import Liable
+from backhaul.ids import next_key
 from backhaul.ledger import (
     CaseRef,
     carrier_accepted,
     carrier_paid_cash,
     courier_paid,
+    made,
+    rdv_approved,
+    rdv_reserved,
     recovery_remitted,
     recovery_returned,
 )
 from backhaul.money import Money
-from store import claims, recoveries
+from store import claims, ledger, recoveries, settlement
 from tests.steps.support import AT, World, an_order, at_receipt, found, yuan
 from tests.steps.test_disputes import LATE, lightning
 
@@ -215,3 +219,49 @@ async def test_an_appeal_that_changes_nothing(world: World) -> None:
     said = await resettle(world, case, ruling_id=await world.rule(case, "carrier", ruling_id="ruling2"))
     assert (said.changed, said.refunds, said.back, said.recoveries) == (False, (), (), ())
     assert await world.templates() == before
+
+
+async def test_found_after_an_advance_that_was_never_paid(world: World) -> None:
+    """The channel refused it, and its leg went to the next settlement: what is owed of it is taken back."""
+    await world.order(an_order(tier=0))
+    case = (await world.judge()).case
+    await world.collect(case)
+    remedy = await world.settle(case, "lost")
+    assert remedy.indemnity is not None
+    ref, amount = remedy.indemnity.claim_ref, remedy.indemnity.amount
+    async with world.store.transaction() as session:
+        await claims.advance(session, ref, "approved", AT, approved=amount)
+        entries = made(rdv_reserved(case, amount, claim_ref=ref), rdv_approved(case, amount, claim_ref=ref))
+        await ledger.post(session, entries, AT)
+        await settlement.form_advance(session, ref, remedy.indemnity.advance_key, AT)
+        await settlement.dissolve_advance(session, ref, AT)
+        await settlement.dissolve_advance(session, ref, AT)
+    await world.refund(case, remedy.refunds)
+    await world.end(case)
+    said = await resettle(world, case, **arrived(case))
+    assert (said.changed, said.back, said.closed_claims) == (True, (), (ref,))
+    assert "J75" in await world.templates()
+    async with world.store.read() as session:
+        assert await settlement.check_batches(session) == ()
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_what_the_insurer_was_to_pay_when_it_was_first_asked(world: World, again: bool) -> None:
+    """It is asked for 1200.00, and the worker dies before that is sent. Overturned meanwhile, all of it is still asked
+    for, since all of it goes back; only another question is for what stands then."""
+    await world.order(an_order(tier=0))
+    case = (await world.judge()).case
+    await world.collect(case)
+    remedy = await world.settle(case, "lost")
+    plan = remedy.indemnity
+    assert plan is not None
+    await world.indemnify(case, plan, fund=False)
+    await world.refund(case, remedy.refunds)
+    await world.end(case)
+    ref, key = plan.claim_ref, plan.funding_key
+    assert await world.store.run(lambda session: claims.begin_funding(session, ref, key)) == plan.amount
+    said = await resettle(world, case, **arrived(case))
+    assert [(one.to, one.amount) for one in said.back] == [("insurer", plan.amount)]
+    asked = next_key(key) if again else key
+    amount = await world.store.run(lambda session: claims.begin_funding(session, ref, asked))
+    assert amount == (ZERO if again else plan.amount)

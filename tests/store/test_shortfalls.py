@@ -12,7 +12,16 @@ from sqlmodel import col, func, select
 
 from backhaul.errors import Refusal, Rejected
 from backhaul.facts import BookRef
-from backhaul.ledger import P, made, rdv_approved
+from backhaul.ledger import (
+    CaseRef,
+    JournalEntry,
+    OrderRef,
+    P,
+    goods_accepted,
+    made,
+    rdv_approved,
+    sale_captured,
+)
 from backhaul.money import Money
 from backhaul.policy.library import load_library
 from backhaul.policy.windows import signed_before
@@ -424,3 +433,51 @@ async def test_a_page_reads_a_page(store: Store) -> None:
     assert "ix_settlement_legs_open" in said, said
     assert "ix_settlement_batches_owed" in said, said
     assert "SCAN settlement_" not in said, said
+
+
+def _charged(n: int, minor: int, currency: str) -> JournalEntry | None:
+    case = CaseRef(merchant_id="m1", order_id="o1", consumer_ref="c1", rma_id=f"x{n}")
+    amount = Money(minor=minor, currency=currency)
+    return goods_accepted(case, amount, Money.zero(currency))
+
+
+def _sold(n: int, minor: int, currency: str) -> JournalEntry | None:
+    order = OrderRef(merchant_id="m1", order_id=f"x{n}", consumer_ref="c1")
+    return sale_captured(order, Money(minor=minor, currency=currency), Money.zero(currency), payment_id=f"x{n}")
+
+
+@pytest.mark.parametrize(("overdue", "other"), [("CNY", "USD"), ("USD", "CNY")])
+async def test_what_is_overdue_holds_a_currency_that_owes_a_little_too(store: Store, overdue: str, other: str) -> None:
+    """5000.00 are overdue in one currency. 1.00 owed in the other does not let its 900.00 go; it waits with them, is
+    not written off, and is paid of them once the overdue is paid."""
+    await import_order(store)
+    await at_cut(store, "d1", 0)
+    await post(store, _charged(1, 500_000, overdue), _charged(2, 100, other))
+    await at_cut(store, "d2", 1)
+    await post(store, _sold(1, 90_000, other))
+    assert await at_cut(store, "d3", 32) == {}
+    assert await state_of(store, f"m1:d2.{overdue}") == "overdue"
+    assert await state_of(store, f"m1:d2.{other}") == "shortfall"
+    await post(store, _sold(2, 600_000, overdue))
+    assert await at_cut(store, "d4", 33) == {
+        f"m1:d4.{overdue}": (600_000, 100_000, "formed"),
+        f"m1:d4.{other}": (90_000, 89_900, "formed"),
+    }
+    assert {await state_of(store, f"m1:d2.{one}") for one in (overdue, other)} == {"cured"}
+
+
+async def test_nothing_is_written_off_that_legs_on_hold_could_pay(store: Store) -> None:
+    """1000.00 owed, 5000.00 of sales held by an operator past the receivable's time: released, they pay it."""
+    await import_order(store)
+    await at_cut(store, "d1", 0)
+    await post(store, _charged(1, 100_000, "CNY"))
+    await at_cut(store, "d2", 1)
+    async with store.transaction() as session:
+        await holds.hold(session, "m1", AT, by="li")
+    await post(store, _sold(1, 500_000, "CNY"))
+    assert await at_cut(store, "d3", 40) == {}
+    assert (await state_of(store, "m1:d2.CNY"), await owed(store, P.BAD_DEBT)) == ("shortfall", yuan("0.00"))
+    async with store.transaction() as session:
+        await holds.release(session, "m1", AT)
+    assert await at_cut(store, "d4", 41) == {"m1:d4.CNY": (500_000, 400_000, "formed")}
+    assert await state_of(store, "m1:d2.CNY") == "cured"

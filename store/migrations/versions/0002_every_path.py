@@ -249,6 +249,7 @@ def change_tables() -> None:
         batch.add_column(sa.Column("reserve_change_minor", sa.BigInteger(), nullable=False, server_default="0"))
         batch.add_column(sa.Column("overturned_minor", sa.BigInteger(), nullable=False, server_default="0"))
         batch.add_column(sa.Column("funding_key", sa.String(), nullable=True))
+        batch.add_column(sa.Column("funding_minor", sa.BigInteger(), nullable=True))
         batch.add_column(sa.Column("appeal_of", sa.String(), nullable=True))
         batch.add_column(sa.Column("second_person", sa.Boolean(), nullable=False, server_default=sa.false()))
 
