@@ -44,6 +44,7 @@ async def overturn(work: Work, rows: Sequence[ClaimRow], amount: Money) -> tuple
 
 
 async def _one(work: Work, row: ClaimRow, part: Money) -> Overturned:
+    row = await claims.need(work.session, row.claim_ref, lock=True)  # before its batch, as whoever pays the advance
     if row.state not in ("approved", "paid"):
         raise Transient("pending", f"the insurer has not decided on {row.claim_ref}")
     funded = row.state == "paid" or await _being_funded(work, row)
