@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 
 from activities.contract import (
@@ -34,7 +33,6 @@ from activities.insurer_plans import (
 )
 from backhaul.errors import Rejected, Unknown
 from backhaul.facts import Method
-from backhaul.money import Money
 from gateways.registry import Gateways
 from store import claims, effects
 from store.effects import Clock, Outcome
@@ -105,7 +103,7 @@ class InsurerActivities:
         Raises: Rejected(`effect_conflict`), Transient, Unknown(`provider_unknown`)."""
         world, case, plan = self._world, asked.case, asked.plan
         key = plan.funding_key
-        amount = await world.store.run(lambda session: _to_fund(session, plan.claim_ref, key))
+        amount = await world.store.run(lambda session: claims.begin_funding(session, plan.claim_ref, key))
         if not amount:
             return Funding(key=key, amount=amount)
         try:
@@ -151,11 +149,3 @@ class InsurerActivities:
         Retries: Transient backs off; an unknown answer is looked up as the book says (X18).
         Raises: Rejected(`effect_conflict`, `provider_rejected`), Transient, Unknown(`provider_unknown`)."""
         return receipt(await run(self._world, remit(self._world, asked.case, asked.plan, asked.amount, asked.n)))
-
-
-async def _to_fund(session: AsyncSession, claim_ref: str, key: str) -> Money:
-    """What the insurer is asked to pay: what it was asked for before, whatever was overturned since."""
-    begun = await effects.get(session, key)
-    if begun is not None:
-        return Money(minor=begun.amount_minor, currency=begun.currency)
-    return await claims.begin_funding(session, claim_ref, key)

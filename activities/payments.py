@@ -120,24 +120,15 @@ class PaymentActivities:
         Rejected(`over_indemnity`) for another amount than the insurer approved, Rejected(`effect_conflict`) for another
         payee or key, Rejected(`already_decided`), and what send_refund raises."""
         world, case, plan = self._world, asked.case, asked.plan
-
-        async def prepare(session: AsyncSession) -> tuple[str, bool]:
-            begun = await effects.get(session, plan.advance_key)
-            if begun is not None:
-                return settlement.advance_batch(plan.claim_ref), False
-            return await _may_pay(session, asked, world.clock())
-
-        batch, second_person = await world.store.run(prepare)
         approval = None
         if asked.approval_id is not None:
             approval = ApprovalUse(asked.approval_id, case_key(case), plan.advance_key)
-        elif second_person:
-            raise Rejected("approval_required")
 
-        async def stands(session: AsyncSession) -> None:
+        async def may_pay(session: AsyncSession) -> None:
             await _may_pay(session, asked, world.clock())
 
-        return receipt(await run(world, replace(plans.advance(world, case, plan, batch), first=stands), approval))
+        advance = plans.advance(world, case, plan, settlement.advance_batch(plan.claim_ref))
+        return receipt(await run(world, replace(advance, first=may_pay), approval))
 
     @activity.defn(name="pay_batch")
     @effect
@@ -222,12 +213,13 @@ class PaymentActivities:
         return await prove(self._world, asked)
 
 
-async def _may_pay(session: AsyncSession, asked: PayAdvance, at: datetime) -> tuple[str, bool]:
-    """The advance's batch, and whether a second person has to approve it. What is asked is not believed: claim, payee,
-    amount and key are those of the store, whoever asks (invariants 8 and 13).
+async def _may_pay(session: AsyncSession, asked: PayAdvance, at: datetime) -> None:
+    """May the advance leave? What is asked is not believed: claim, payee, amount and key are those of the store,
+    whoever asks (invariants 8 and 13).
 
     Raises Rejected(`over_indemnity`) without a decision of the insurer for this amount, Rejected(`effect_conflict`) for
-    another case, payee or key, Rejected(`already_decided`) once it is paid."""
+    another case, payee or key, Rejected(`already_decided`) once it is paid, Rejected(`approval_required`) where a
+    second person has to approve it and none is named."""
     plan = asked.plan
     claim = await claims.need(session, plan.claim_ref, lock=True)
     approved = claim.state in ("approved", "paid") and plan.amount.minor == claims.stands(claim)
@@ -245,4 +237,5 @@ async def _may_pay(session: AsyncSession, asked: PayAdvance, at: datetime) -> tu
             raise Rejected("effect_conflict", f"the advance of {plan.claim_ref} is under another key")
         batch.payout_key = plan.advance_key
         session.add(batch)
-    return batch.batch, claim.second_person or plan.approval_needed
+    if asked.approval_id is None and (claim.second_person or plan.approval_needed):
+        raise Rejected("approval_required")

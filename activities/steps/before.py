@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlmodel.ext.asyncio.session import AsyncSession
+
 from activities.steps.amounts import Amounts
 from activities.steps.desk import SETTLED, Work
 from activities.steps.parcel import SCAN, Scan
@@ -63,19 +65,19 @@ def by_line(parts: Sequence[LineRefund], zero: Money) -> tuple[LineRefund, ...]:
 async def before_of(work: Work) -> Before:
     """Raises Rejected(`not_found`) for a case that was never settled."""
     scan = await cases.recorded(work.session, work.key, SCAN, Scan)
-    versions = await versions_of(work)
+    versions = await versions_of(work.session, work.key)
     if scan is None or not versions:
         raise Rejected("not_found", f"{work.key} was never settled")
     row = await cases.need(work.session, work.key)
     return Before(versions, scan, await undisputed_part(work), row.closed_at is not None)
 
 
-async def versions_of(work: Work) -> tuple[Amounts, ...]:
+async def versions_of(session: AsyncSession, key: str) -> tuple[Amounts, ...]:
     """What a case was settled on, and every time anew, in order; none of one that was never settled."""
     versions: list[Amounts] = []
     while True:
         name = SETTLED if not versions else f"{SETTLED}.{len(versions) + 1}"
-        one = await cases.recorded(work.session, work.key, name, Amounts)
+        one = await cases.recorded(session, key, name, Amounts)
         if one is None:
             return tuple(versions)
         versions.append(one)

@@ -40,7 +40,7 @@ async def end(desk: Desk, argument: EndCase) -> Receipt:
 
 async def _end(work: Work, argument: EndCase) -> Receipt:
     entries = [posted.entry for posted in await ledger.entries_of(work.session, work.key)]
-    amounts = next(reversed(await versions_of(work)), None)
+    amounts = next(reversed(await versions_of(work.session, work.key)), None)
     await _release(work, argument.outcome, amounts, entries)
     broken = [*_money(work, entries, amounts), *_lines(work), *await _paid(work, entries), *await reserves(work)]
     if broken:

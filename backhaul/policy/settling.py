@@ -98,13 +98,12 @@ class Loss:
         return replace(self.parts[0], insured=self.apportion(due)[liable])
 
     def apportion(self, due: Money) -> dict[Liable, Money]:
-        """An indemnity by whom it is for: by what was insured of each part, largest remainder; the merchant's own part
-        is not paid for. Nothing where one party alone is liable."""
-        paid = [one for one in self.parts if one.liable in PAID_FOR]
-        if not paid:
+        """An indemnity by whom it is for: by what was insured of each part, largest remainder. Nothing where one party
+        alone is liable."""
+        if not self.parts:
             return {}
-        shares = due.split([one.insured.minor for one in paid])
-        return {one.liable: share for one, share in zip(paid, shares, strict=True)}
+        shares = due.split([one.insured.minor for one in self.parts])
+        return {one.liable: share for one, share in zip(self.parts, shares, strict=True)}
 
 
 class Judged(Frozen):
@@ -250,21 +249,20 @@ def loss_of(facts: CaseFacts, found: Liability, book: PolicyBook) -> Loss:
 
 
 def _shared_loss(facts: CaseFacts, found: Liability, book: PolicyBook) -> Loss:
-    """The loss that the merchant is paid for, and whose part of it is what. What the findings of a line come to above
-    its value is taken off the parties named last."""
+    """The loss that the merchant is paid for, which is not their own part, and whose part of it is what. What the
+    findings of a line come to above its value is taken off the parties named last."""
+    every = (LiabilityShare(liable=found.liable, findings=found.findings), *found.shares)
     parts: list[PartLoss] = []
     findings: tuple[LineFinding, ...] = ()
-    before = case_losses(facts, findings, book)
-    for share in (LiabilityShare(liable=found.liable, findings=found.findings), *found.shares):
-        findings = (*findings, *share.findings)
-        until = case_losses(facts, findings, book)
-        lines = without(until, before)
-        if share.liable in PAID_FOR:
-            _, mine = _indemnity(facts, lines, book)
-            parts.append(PartLoss(share.liable, lines, total_loss(lines, book.currency), mine.insured))
-            before = until
-    cover, result = _indemnity(facts, before, book)
-    return Loss(before, total_loss(before, book.currency), result.indemnity, cover, result.verdict, tuple(parts))
+    losses = case_losses(facts, findings, book)
+    for share in (one for one in every if one.liable in PAID_FOR):
+        findings, before = (*findings, *share.findings), losses
+        losses = case_losses(facts, findings, book)
+        lines = without(losses, before)
+        _, mine = _indemnity(facts, lines, book)
+        parts.append(PartLoss(share.liable, lines, total_loss(lines, book.currency), mine.insured))
+    cover, result = _indemnity(facts, losses, book)
+    return Loss(losses, total_loss(losses, book.currency), result.indemnity, cover, result.verdict, tuple(parts))
 
 
 def _indemnity(

@@ -362,12 +362,18 @@ class World:
             )
             await ledger.post(session, entries, AT)
 
-    async def indemnify(self, case: CaseRef, plan: IndemnityPlan, *, fund: bool = True) -> None:
-        """The whole of J30, J31, J34, and J32 unless the insurer has not funded it yet."""
-        ref, amount = plan.claim_ref, plan.amount
+    async def indemnify(
+        self, case: CaseRef, plan: IndemnityPlan, *, agreed: Money | None = None, fund: bool = True
+    ) -> None:
+        """The whole of J30, J31, J34, and J32 unless the insurer has not funded it yet. `agreed`: to so much of it."""
+        ref, amount = plan.claim_ref, agreed or plan.amount
         async with self.store.transaction() as session:
             await claims.advance(session, ref, "approved", AT, approved=amount)
-            entries = made(rdv_reserved(case, amount, claim_ref=ref), rdv_approved(case, amount, claim_ref=ref))
+            entries = made(
+                rdv_reserved(case, plan.amount, claim_ref=ref),
+                reserve_changed(case, amount - plan.amount, claim_ref=ref),
+                rdv_approved(case, amount, claim_ref=ref),
+            )
             await ledger.post(session, entries, AT)
             batch = await settlement.form_advance(session, ref, plan.advance_key, AT)
             paid = advance_paid(case, amount, claim_ref=ref, key=plan.advance_key, batch=batch.batch)
@@ -377,26 +383,6 @@ class World:
                 await claims.advance(session, ref, "paid", AT, paid=amount)
                 funded = insurer_funded(case, amount, claim_ref=ref, key=plan.funding_key)
                 await ledger.post(session, made(funded), AT)
-
-    async def cut(self, case: CaseRef, plan: IndemnityPlan, agreed: Money) -> None:
-        """The same where the insurer agrees to less, J33; to nothing is a denial."""
-        if not agreed:
-            await self.deny(case, plan)
-            return
-        ref = plan.claim_ref
-        async with self.store.transaction() as session:
-            await claims.advance(session, ref, "approved", AT, approved=agreed)
-            entries = made(
-                rdv_reserved(case, plan.amount, claim_ref=ref),
-                reserve_changed(case, agreed - plan.amount, claim_ref=ref),
-                rdv_approved(case, agreed, claim_ref=ref),
-            )
-            await ledger.post(session, entries, AT)
-            batch = await settlement.form_advance(session, ref, plan.advance_key, AT)
-            paid = advance_paid(case, agreed, claim_ref=ref, key=plan.advance_key, batch=batch.batch)
-            await ledger.post(session, made(paid), AT)
-            await claims.advance(session, ref, "paid", AT, paid=agreed)
-            await ledger.post(session, made(insurer_funded(case, agreed, claim_ref=ref, key=plan.funding_key)), AT)
 
     async def deny(self, case: CaseRef, plan: IndemnityPlan) -> None:
         async with self.store.transaction() as session:

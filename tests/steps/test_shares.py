@@ -81,10 +81,8 @@ async def test_each_pays_for_their_own_part(world: World, first: Liable) -> None
     await sound(world)
 
 
-@pytest.mark.parametrize("rdv", ["max", None])
-async def test_after_lightning_the_consumer_owes_their_part_only(world: World, rdv: str | None) -> None:
-    """Clean at the door, 1600.00 refunded; found too late. With a cover 360.00 of the indemnity are demanded, without
-    one the consumer owes the platform what the merchant is not charged: 360.00 either way."""
+async def after_lightning(world: World, rdv: str | None = "max") -> tuple[CaseRef, Remedy]:
+    """Clean at the door, 1600.00 refunded by lightning; found too late, and ruled as `shared`. The case is closed."""
     await world.order(an_order(a_line(), a_line("l2", paid="400.00"), tier=3, rdv=rdv))
     case = (await world.judge(a_request(lines={"l1": 1, "l2": 1}))).case
     await world.refund(case, (await world.collect(case)).refunds)
@@ -92,10 +90,18 @@ async def test_after_lightning_the_consumer_owes_their_part_only(world: World, r
     assert (await world.settle(case, "receipt_issue", late)).liable is Liable.UNDETERMINED
     ruling = await world.rule(case, "consumer", DOOR, shares=(share(Liable.CARRIER, WAY),))
     said = await settled(world, case, ruling, late)
+    await closed(world, case, said)
+    return case, said
+
+
+@pytest.mark.parametrize("rdv", ["max", None])
+async def test_after_lightning_the_consumer_owes_their_part_only(world: World, rdv: str | None) -> None:
+    """With a cover 360.00 of the indemnity are demanded, without one the consumer owes the platform what the merchant
+    is not charged: 360.00 either way."""
+    case, said = await after_lightning(world, rdv)
     assert (said.refunds, said.withheld) == ((), ZERO)
     carriers = [(Liable.CARRIER, THEIRS)] if rdv else []
     assert of_case(said) == [(Liable.CONSUMER, MINE), *carriers]
-    await closed(world, case, said)
     await line_is(world, frozen=True, used=36_000)
     await consumer_pays(world, case, said.recoveries[0], MINE)
     await line_is(world, frozen=False, used=0)
@@ -127,35 +133,31 @@ async def test_a_limit_is_shared_by_what_was_insured(world: World) -> None:
     await sound(world)
 
 
-async def test_the_merchant_s_own_part_is_not_paid_for(world: World) -> None:
+async def ends(world: World, outcome: str, finding: LineFinding, other: LiabilityShare) -> Remedy:
+    """Damaged twice, ruled so and closed, with sound books."""
     case = await damaged_twice(world, 0)
-    ruling = await world.rule(case, "merchant", WAY, shares=(share(Liable.CONSUMER, DOOR),))
-    said = await settled(world, case, ruling)
-    assert (said.liable, said.loss, said.withheld) == (Liable.CONSUMER, MINE, MINE)
-    assert of_case(said) == [(Liable.CONSUMER, MINE)]
+    said = await settled(world, case, await world.rule(case, outcome, finding, shares=(other,)))
     await closed(world, case, said)
     await sound(world)
+    return said
+
+
+async def test_the_merchant_s_own_part_is_not_paid_for(world: World) -> None:
+    said = await ends(world, "merchant", WAY, share(Liable.CONSUMER, DOOR))
+    assert (said.liable, said.loss, said.withheld) == (Liable.CONSUMER, MINE, MINE)
+    assert of_case(said) == [(Liable.CONSUMER, MINE)]
 
 
 async def test_two_causes_on_one_line_add_up_at_most_to_its_value(world: World) -> None:
     """80 % the consumer's, 50 % the carrier's, of one coat: 960.00 and the 240.00 that are left of it."""
-    case = await damaged_twice(world, 0)
-    carriers = share(Liable.CARRIER, found(severity=50))
-    ruling = await world.rule(case, "consumer", found(severity=80), shares=(carriers,))
-    said = await settled(world, case, ruling)
+    said = await ends(world, "consumer", found(severity=80), share(Liable.CARRIER, found(severity=50)))
     assert of_case(said) == [(Liable.CONSUMER, yuan("960.00")), (Liable.CARRIER, yuan("240.00"))]
-    await closed(world, case, said)
-    await sound(world)
 
 
 async def test_an_insurer_s_part_is_recovered_from_nobody(world: World) -> None:
-    case = await damaged_twice(world, 0)
-    ruling = await world.rule(case, "insurer", DOOR, shares=(share(Liable.CARRIER, WAY),))
-    said = await settled(world, case, ruling)
+    said = await ends(world, "insurer", DOOR, share(Liable.CARRIER, WAY))
     assert (said.liable, of_case(said)) == (Liable.CARRIER, [(Liable.CARRIER, THEIRS)])
     assert sum(entry.total(P.MERCHANT_PAYABLE, Side.CREDIT) for entry in await world.entries("J31")) == 56_000
-    await closed(world, case, said)
-    await sound(world)
 
 
 # ---- an appeal -------------------------------------------------------------------------------------------------------
@@ -251,14 +253,7 @@ async def test_the_same_shares_again_change_nothing(world: World) -> None:
 async def test_what_the_consumer_paid_stays_with_the_recovery_that_goes_on(world: World) -> None:
     """Two recoveries from the consumer: 360.00 that they did not pay, 200.00 that they did. Then 200.00 are theirs, and
     paid; and then nothing is, and they get it back."""
-    await world.order(an_order(a_line(), a_line("l2", paid="400.00"), tier=3))
-    case = (await world.judge(a_request(lines={"l1": 1, "l2": 1}))).case
-    await world.refund(case, (await world.collect(case)).refunds)
-    late = at_receipt(DOOR, WAY, after=timedelta(hours=49))
-    assert (await world.settle(case, "receipt_issue", late)).liable is Liable.UNDETERMINED
-    ruling = await world.rule(case, "consumer", DOOR, shares=(share(Liable.CARRIER, WAY),))
-    said = await settled(world, case, ruling, late)
-    await closed(world, case, said)
+    case, said = await after_lightning(world)
     more = (await re_ruled(world, case, "consumer", 2, DOOR, WAY)).recoveries[0]
     await consumer_pays(world, case, more, THEIRS)
     said2 = await re_ruled(world, case, "consumer", 3, WAY, shares=(share(Liable.CARRIER, DOOR),))
@@ -271,9 +266,9 @@ async def test_what_the_consumer_paid_stays_with_the_recovery_that_goes_on(world
     await sound(world)
 
 
-async def found_twice(world: World, *, tier: int = 0) -> CaseRef:
+async def found_twice(world: World) -> CaseRef:
     """80 % of the coat at the door, ruled the consumer's and paid out: 960.00."""
-    await world.order(an_order(a_line(), a_line("l2", paid="400.00"), tier=tier))
+    await world.order(an_order(a_line(), a_line("l2", paid="400.00"), tier=0))
     case = (await world.judge(a_request(lines={"l1": 1, "l2": 1}))).case
     await world.collect(case, found(severity=80))
     ruling = await world.rule(case, "consumer", ruling_id="door")
@@ -345,7 +340,10 @@ async def test_of_a_smaller_indemnity_each_owes_a_smaller_part(world: World, agr
     said = await world.settle(case, "receipt_issue", BOTH, ruling)
     assert said.claim_first
     assert said.indemnity is not None
-    await world.cut(case, said.indemnity, yuan(agreed))
+    if yuan(agreed):
+        await world.indemnify(case, said.indemnity, agreed=yuan(agreed))
+    else:
+        await world.deny(case, said.indemnity)
     said = await world.settle(case, "receipt_issue", BOTH, ruling, said.indemnity.claim_ref)
     assert of_case(said) == ([(Liable.CARRIER, yuan("100.00"))] if yuan(agreed) else [])
     await closed(world, case, said)
